@@ -1,0 +1,1 @@
+"""The nouns. Frozen dataclasses without I/O; import them from their own modules."""

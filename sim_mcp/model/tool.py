@@ -1,0 +1,63 @@
+"""A tool: one allow-list entry as clients see it and as the corridor runs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, NewType
+
+if TYPE_CHECKING:
+    from sim_mcp.model.json import JsonObject
+    from sim_mcp.model.principal import TenantId
+
+WorkflowId = NewType("WorkflowId", str)
+
+
+class Mode(StrEnum):
+    """How SIM is asked to run the workflow."""
+
+    SYNC = "sync"
+    ASYNC = "async"
+    STREAM = "stream"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolHints:
+    """What clients are told about a tool's effects. The defaults are the cautious ones."""
+
+    read_only: bool = False
+    destructive: bool = True
+    idempotent: bool = False
+    open_world: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowTool:
+    """One allow-listed workflow.
+
+    `timeout_s`: 1 to 300 for sync and stream; for async, how long a run is followed, up to 86,400.
+    `max_output_bytes`: larger output is cut for the model and kept whole in the execution.
+    """
+
+    tenant_id: TenantId
+    name: str
+    workflow_id: WorkflowId
+    title: str
+    description: str
+    input_schema: JsonObject
+    output_schema: JsonObject | None = None
+    mode: Mode = Mode.SYNC
+    timeout_s: float = 60.0
+    hints: ToolHints = field(default_factory=ToolHints)
+    confirm: bool = False
+    selected_outputs: tuple[str, ...] = ()
+    rate_per_minute: int | None = None
+    max_concurrency: int | None = None
+    max_output_bytes: int = 100_000
+    file_fields: tuple[str, ...] = ()
+    """Input fields whose SIM type is `file[]`: they change how legacy wants the body (sim-api 1.5)."""
+
+
+MAX_SYNC_TIMEOUT_S = 300.0
+MAX_ASYNC_TIMEOUT_S = 86_400.0
+MIN_TIMEOUT_S = 1.0

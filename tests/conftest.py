@@ -1,0 +1,41 @@
+"""What every test may use: a clock that only moves when told to, one event loop, no way to the internet."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import pytest
+
+from sim_mcp.model.clock import ManualClock
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """The server runs on asyncio (uvicorn, aiosqlite), so the tests do too."""
+    return "asyncio"
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """Time for one test."""
+    return ManualClock()
+
+
+@pytest.fixture(autouse=True)
+def _only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse every connection that would leave this machine."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: object, /) -> None:
+        if isinstance(address, tuple) and not _is_loopback(str(address[0])):  # pyright: ignore[reportUnknownArgumentType]  # any address family's tuple
+            pytest.fail(f"a test tried to leave the machine: {address!r}")
+        connect(self, address)  # pyright: ignore[reportArgumentType]  # passed on unchanged
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
