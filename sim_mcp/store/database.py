@@ -1,0 +1,89 @@
+"""The driver seam: what the room's classes may ask of a database, and what a broken one is called.
+
+SQL above this seam is written once, in the subset that SQLite and PostgreSQL share: `?` marks
+parameters, moments are `BIGINT` microseconds, JSON and sealed keys are `TEXT`, flags are 0 and 1.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from sim_mcp.model.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractAsyncContextManager
+
+Value: TypeAlias = "str | int | float | None"
+"""What a column may hold."""
+
+
+class Row(Protocol):
+    """One row of an answer, read by column name."""
+
+    def __getitem__(self, column: str, /) -> Value:
+        """The value of `column`."""
+        ...
+
+
+class Statements(Protocol):
+    """Something that SQL can be said to: the database itself, or one open transaction.
+
+    Every method raises `StoreUnavailable` when the database fails, `Conflict` when a row with the
+    same unique key exists, and `InvalidInput` for values that no database can hold.
+    """
+
+    async def fetch_all(self, sql: str, parameters: Sequence[Value] = ()) -> Sequence[Row]:
+        """Every row that `sql` yields. Outside a transaction `sql` must only read."""
+        ...
+
+    async def fetch_one(self, sql: str, parameters: Sequence[Value] = ()) -> Row | None:
+        """The first row that `sql` yields. Outside a transaction `sql` must only read."""
+        ...
+
+    async def execute(self, sql: str, parameters: Sequence[Value] = ()) -> int:
+        """Run one writing statement; return how many rows it touched.
+
+        Outside a transaction it is its own: durable on return. A cancellation is delivered only
+        after it ended, so that nobody is left wondering whether it happened.
+        """
+        ...
+
+
+class Database(Statements, Protocol):
+    """An open database. Safe to share among all tasks of one event loop."""
+
+    def transaction(self) -> AbstractAsyncContextManager[Statements]:
+        """Everything said inside commits on a clean exit; an error or a cancellation undoes it all.
+
+        Writers wait for each other, so a value read inside is still true when it is written back.
+        Must not be nested.
+        """
+        ...
+
+    async def has_table(self, name: str) -> bool:
+        """Whether a table of that name exists. Creates nothing."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what is running and let go of every connection. Idempotent, not cancellable."""
+        ...
+
+
+class Trouble(StrEnum):
+    """The ways in which a database fails, each with the sentence that clients and operators read."""
+
+    LOCKED = "The database is busy with another writer: try again in a moment."
+    FULL = "The disk of the database is full: free some space, then try again."
+    CORRUPT = "The database file is damaged or is no database: restore it from a backup."
+    READ_ONLY = "The database cannot be written: give the server write access to its file and directory."
+    UNREACHABLE = "The database cannot be opened: check SIM_MCP_DATABASE_URL and the rights on its directory."
+    CLOSED = "The database is closed: the server is shutting down."
+    OUTDATED = "The SQLite library is too old: install a Python built with SQLite 3.35 or newer."
+    OTHER = "The database failed: see the server's log, and run `sim-mcp doctor`."
+
+    def error(self, detail: str) -> StoreUnavailable:
+        """This trouble as an error; `detail` is for the log only."""
+        retry_after_s = 1.0 if self is Trouble.LOCKED else None
+        return StoreUnavailable(self.value, retry_after_s=retry_after_s, detail=detail)

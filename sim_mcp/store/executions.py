@@ -1,0 +1,219 @@
+"""The audit log: one row for each call, written before SIM is asked, final once it is settled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sim_mcp.model.errors import Conflict
+from sim_mcp.model.execution import Execution, ExecutionId, Status, may_precede
+from sim_mcp.store import columns
+from sim_mcp.store.execution_rows import Outcome, error_text, to_row
+from sim_mcp.store.follow_ups import FollowUps
+from sim_mcp.store.history import ExecutionHistory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from sim_mcp.model.principal import TenantId
+    from sim_mcp.store.database import Value
+
+_UPDATE = "UPDATE executions SET "
+
+_COUNT_REFUSAL = (
+    " ON CONFLICT (tenant_id, window_key) WHERE window_key IS NOT NULL"
+    " DO UPDATE SET refusals = executions.refusals + 1, finished_at = excluded.finished_at"
+    " RETURNING id"
+)
+
+_PURGE = """
+DELETE FROM executions WHERE (tenant_id, id) IN (
+  SELECT tenant_id, id FROM executions WHERE finished_at < ? ORDER BY finished_at LIMIT ?
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Executions(ExecutionHistory, FollowUps):
+    """The audit log. Every change is one statement, guarded by the status it needs to find.
+
+    A method that returns `bool` answers `False`, having changed nothing, when the row is unknown,
+    another tenant's, or in a status that does not allow the change. None of them retries.
+    """
+
+    async def open(self, execution: Execution, *, follow_up_at: datetime) -> Execution:
+        """Write the row, durable on return, to be followed up at `follow_up_at` should its keeper die.
+
+        Returns the row in force: `execution` itself, or the earlier one of the same tenant with the
+        same idempotency key (its `id` differs), in which case nothing was written.
+
+        Raises:
+            Conflict: when the id is taken by a row without that key.
+        """
+        row = to_row(execution, follow_up_at=follow_up_at, window_key=None)
+        written = await self.database.execute(_insert(row) + " ON CONFLICT DO NOTHING", [*row.values()])
+        if written:
+            return execution
+        if execution.idempotency_key is not None:
+            earlier = await self.find_by_key(execution.tenant_id, execution.idempotency_key)
+            if earlier is not None:
+                return earlier
+        raise Conflict(f"The execution id {execution.id!r} is taken: call again.")
+
+    async def begin_attempt(
+        self,
+        tenant_id: TenantId,
+        execution_id: ExecutionId,
+        *,
+        run_id: str,
+        attempt: int,
+        started_at: datetime,
+        follow_up_at: datetime,
+    ) -> bool:
+        """Note, before it is sent, that attempt number `attempt` (from 1) runs as `run_id`.
+
+        Only a row that is queued or processing and that nobody asked to cancel, and of each attempt number only one caller wins:
+        two that take up the same row cannot both send. `started_at` is that of the attempt in force.
+        """
+        touched = await self.database.execute(
+            "UPDATE executions SET status = ?, run_id = ?, job_id = NULL, attempts = ?,"
+            " started_at = ?, follow_up_at = ?"
+            " WHERE tenant_id = ? AND id = ? AND status IN (?, ?) AND attempts < ?"
+            " AND cancel_requested_at IS NULL",
+            [
+                *(Status.PROCESSING, run_id, attempt),
+                *(columns.micros(started_at), columns.micros(follow_up_at)),
+                *(tenant_id, execution_id, Status.QUEUED, Status.PROCESSING, attempt),
+            ],
+        )
+        return touched == 1
+
+    async def transition(
+        self,
+        tenant_id: TenantId,
+        execution_id: ExecutionId,
+        to: Status,
+        *,
+        at: datetime,
+        outcome: Outcome | None = None,
+        follow_up_at: datetime | None = None,
+    ) -> bool:
+        """Move the row to `to` if its status allows that (`may_precede`), in one statement.
+
+        A final status ends at `at` and is followed up no more, whatever `follow_up_at` says; else
+        `None` keeps the due time, so that no unfinished row is forgotten. Leaving `paused` forgets
+        the pauses. Without `outcome` everything else stays.
+        """
+        changed: dict[str, Value] = {
+            "status": to.value,
+            "finished_at": columns.micros(at) if to.is_final else None,
+        }
+        if to.is_final or follow_up_at is not None:
+            changed["follow_up_at"] = None if to.is_final else columns.maybe_micros(follow_up_at)
+        if outcome is not None:
+            changed["output"] = columns.maybe_json_text(outcome.output)
+            changed["error"] = error_text(outcome.error)
+            changed |= _ids_and_duration(outcome)
+        if to is not Status.PAUSED:
+            changed["pauses"] = None
+        elif outcome is not None:
+            changed["pauses"] = columns.maybe_json_text(outcome.pauses)
+        return await self._change(tenant_id, execution_id, changed, allowed=may_precede(to))
+
+    async def update(
+        self,
+        tenant_id: TenantId,
+        execution_id: ExecutionId,
+        *,
+        outcome: Outcome | None = None,
+        follow_up_at: datetime | None = None,
+    ) -> bool:
+        """Write what is known so far into an unfinished row and leave its status alone.
+
+        Here every `None`, also inside `outcome`, keeps what the row holds.
+        """
+        changed: dict[str, Value] = {}
+        if outcome is not None:
+            content: dict[str, Value] = {
+                "output": columns.maybe_json_text(outcome.output),
+                "error": error_text(outcome.error),
+                "pauses": columns.maybe_json_text(outcome.pauses),
+            }
+            changed = _present(content) | _ids_and_duration(outcome)
+        if follow_up_at is not None:
+            changed["follow_up_at"] = columns.micros(follow_up_at)
+        if not changed:
+            changed["id"] = execution_id  # nothing to write: still answer whether the row is there
+        unfinished = [status for status in Status if not status.is_final]
+        return await self._change(tenant_id, execution_id, changed, allowed=unfinished)
+
+    async def request_cancel(self, tenant_id: TenantId, execution_id: ExecutionId, at: datetime) -> bool:
+        """Note that somebody wants the unfinished execution cancelled. The first request's time stays."""
+        touched = await self.database.execute(
+            "UPDATE executions SET cancel_requested_at = COALESCE(cancel_requested_at, ?)"
+            " WHERE tenant_id = ? AND id = ? AND finished_at IS NULL",
+            [columns.micros(at), tenant_id, execution_id],
+        )
+        return touched == 1
+
+    async def record_refusal(self, execution: Execution, *, window_key: str | None) -> ExecutionId:
+        """Write a refused call as a settled row; return the id of the row that stands for it.
+
+        With a `window_key` (unique per tenant) the first refusal makes the row and later ones only
+        raise its `refusals` and `finished_at`: a flood stays one row, and complete.
+
+        Raises:
+            ValueError: when `execution` is not in a final status.
+        """
+        if not execution.status.is_final:
+            raise ValueError("a refusal is settled when it is recorded")
+        row = to_row(execution, follow_up_at=None, window_key=window_key)
+        row["finished_at"] = columns.micros(execution.finished_at or execution.created_at)
+        if window_key is None:
+            await self.database.execute(_insert(row), [*row.values()])
+            return execution.id
+        async with self.database.transaction() as transaction:
+            counted = await transaction.fetch_one(_insert(row) + _COUNT_REFUSAL, [*row.values()])
+        return execution.id if counted is None else ExecutionId(columns.text(counted, "id"))
+
+    async def purge(self, before: datetime, *, limit: int) -> int:
+        """Delete up to `limit` executions of any tenant that ended before `before`, oldest first.
+
+        Returns how many went. Unfinished ones stay, however old. Call again while it returns `limit`.
+        """
+        return await self.database.execute(_PURGE, [columns.micros(before), limit])
+
+    async def _change(
+        self,
+        tenant_id: TenantId,
+        execution_id: ExecutionId,
+        changed: Mapping[str, Value],
+        *,
+        allowed: Iterable[Status],
+    ) -> bool:
+        statuses = sorted(allowed)
+        sql = "".join(
+            [
+                _UPDATE,
+                ", ".join(f"{column} = ?" for column in changed),
+                " WHERE tenant_id = ? AND id = ? AND status IN (",
+                ", ".join("?" * len(statuses)),
+                ")",
+            ]
+        )
+        touched = await self.database.execute(sql, [*changed.values(), tenant_id, execution_id, *statuses])
+        return touched == 1
+
+
+def _insert(row: Mapping[str, Value]) -> str:
+    marks = ", ".join("?" * len(row))
+    return "".join(["INSERT INTO executions (", ", ".join(row), ") VALUES (", marks, ")"])
+
+
+def _ids_and_duration(outcome: Outcome) -> dict[str, Value]:
+    return _present({"run_id": outcome.run_id, "job_id": outcome.job_id, "duration_ms": outcome.duration_ms})
+
+
+def _present(values: Mapping[str, Value]) -> dict[str, Value]:
+    return {column: value for column, value in values.items() if value is not None}

@@ -1,0 +1,197 @@
+"""Reading executions: one, by any of its ids, or a page of them. Every question names its tenant first."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sim_mcp.model.errors import InvalidInput
+from sim_mcp.model.execution import Status
+from sim_mcp.store import columns
+from sim_mcp.store.execution_rows import ExecutionTable, from_row
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sim_mcp.model.execution import Execution, ExecutionId, Trigger
+    from sim_mcp.model.json import Json
+    from sim_mcp.model.principal import TenantId
+    from sim_mcp.model.tool import WorkflowId
+    from sim_mcp.store.database import Value
+
+MAX_PAGE = 100
+_MAX_CURSOR_LENGTH = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionFilter:
+    """Which executions; `None` means any. `created_at` lies at `since` or later, and before `until`."""
+
+    workflow_id: WorkflowId | None = None
+    status: Status | None = None
+    triggered_by: Trigger | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Some executions, newest first.
+
+    `total` counts everything that matches. `next_cursor` is `None` on the last page.
+    """
+
+    executions: tuple[Execution, ...]
+    total: int
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionHistory(ExecutionTable):
+    """The reading half of `Executions`.
+
+    `organization_id` narrows: `None` sees the whole tenant; an organisation sees its own rows and
+    those that belong to no organisation. What it may not see answers like what does not exist.
+    """
+
+    async def get(
+        self, tenant_id: TenantId, organization_id: str | None, execution_id: ExecutionId | str
+    ) -> Execution | None:
+        """The execution with our id, or `None`."""
+        conditions, values = _visible(tenant_id, organization_id)
+        row = await self.database.fetch_one(
+            _select([*conditions, "id = ?"], "LIMIT 1"), [*values, execution_id]
+        )
+        return None if row is None else from_row(row)
+
+    async def find(self, tenant_id: TenantId, organization_id: str | None, any_id: str) -> Execution | None:
+        """The execution whose own id, SIM run id or SIM job id is `any_id` (in this order), or `None`."""
+        conditions, values = _visible(tenant_id, organization_id)
+        # Three questions, not one with OR: each has its index, together they would read every row.
+        for condition in ("id = ?", "run_id = ?", "job_id = ?"):
+            sql = _select([*conditions, condition], "ORDER BY created_at DESC LIMIT 1")
+            row = await self.database.fetch_one(sql, [*values, any_id])
+            if row is not None:
+                return from_row(row)
+        return None
+
+    async def find_by_key(self, tenant_id: TenantId, idempotency_key: str) -> Execution | None:
+        """The execution that was opened under `idempotency_key`, or `None`."""
+        conditions = ["tenant_id = ?", "idempotency_key = ?"]
+        row = await self.database.fetch_one(_select(conditions, "LIMIT 1"), [tenant_id, idempotency_key])
+        return None if row is None else from_row(row)
+
+    async def page(
+        self,
+        tenant_id: TenantId,
+        organization_id: str | None,
+        matching: ExecutionFilter | None = None,
+        *,
+        limit: int = 20,
+        offset: int = 0,
+        cursor: str | None = None,
+    ) -> Page:
+        """Up to `limit` (1 to 100) matching executions, newest first, from `cursor` or after `offset`.
+
+        Pages by cursor neither repeat nor skip a row while new ones arrive; pages by offset may.
+
+        Raises:
+            InvalidInput: for a limit or offset out of range, a cursor that is not ours, or a cursor
+                together with an offset.
+        """
+        _check_range(limit=limit, offset=offset, cursor=cursor)
+        conditions, values = _visible(tenant_id, organization_id)
+        _narrow(matching or ExecutionFilter(), conditions, values)
+        total = await self._count(conditions, values)
+        if cursor is not None:
+            conditions.append("(created_at, id) < (?, ?)")
+            values.extend(_read_cursor(cursor))
+        rows = await self.database.fetch_all(
+            _select(conditions, "ORDER BY created_at DESC, id DESC LIMIT ? OFFSET ?"),
+            [*values, limit + 1, offset],
+        )
+        executions = tuple(from_row(row) for row in rows[:limit])
+        next_cursor = _write_cursor(executions[-1]) if len(rows) > limit else None
+        return Page(executions=executions, total=total, next_cursor=next_cursor)
+
+    async def count_since(self, tenant_id: TenantId, at: datetime) -> int:
+        """How many executions of the tenant began at least one attempt at `at` or later."""
+        return await self._count(
+            ["tenant_id = ?", "started_at >= ?", "attempts >= 1"], [tenant_id, columns.micros(at)]
+        )
+
+    async def count_unfinished(self, tenant_id: TenantId) -> int:
+        """How many executions of the tenant are not final: queued, processing or paused."""
+        open_statuses = [status for status in Status if not status.is_final]
+        marks = ", ".join("?" * len(open_statuses))
+        return await self._count(["tenant_id = ?", f"status IN ({marks})"], [tenant_id, *open_statuses])
+
+    async def _count(self, conditions: list[str], values: list[Value]) -> int:
+        sql = "".join(["SELECT COUNT(*) AS total FROM executions WHERE ", " AND ".join(conditions)])
+        row = await self.database.fetch_one(sql, values)
+        return 0 if row is None else columns.whole(row, "total")
+
+
+def _visible(tenant_id: TenantId, organization_id: str | None) -> tuple[list[str], list[Value]]:
+    if organization_id is None:
+        return ["tenant_id = ?"], [tenant_id]
+    return (
+        ["tenant_id = ?", "(organization_id = ? OR organization_id IS NULL)"],
+        [tenant_id, organization_id],
+    )
+
+
+def _narrow(matching: ExecutionFilter, conditions: list[str], values: list[Value]) -> None:
+    # Only what is asked for enters the SQL: "? IS NULL OR ..." would hide the indexes from the planner.
+    asked: list[tuple[str, Value]] = [
+        ("workflow_id = ?", matching.workflow_id),
+        ("status = ?", matching.status),
+        ("triggered_by = ?", matching.triggered_by),
+        ("created_at >= ?", columns.maybe_micros(matching.since)),
+        ("created_at < ?", columns.maybe_micros(matching.until)),
+    ]
+    for condition, value in asked:
+        if value is not None:
+            conditions.append(condition)
+            values.append(value)
+
+
+def _select(conditions: list[str], tail: str) -> str:
+    return "".join(["SELECT * FROM executions WHERE ", " AND ".join(conditions), " ", tail])
+
+
+def _check_range(*, limit: int, offset: int, cursor: str | None) -> None:
+    if not 1 <= limit <= MAX_PAGE:
+        raise InvalidInput(f"`limit` is {limit}: choose 1 to {MAX_PAGE}.")
+    if not 0 <= offset < 2**63:
+        raise InvalidInput("`offset` is out of range: choose 0 or more.")
+    if cursor is not None and offset:
+        raise InvalidInput("`cursor` and `offset` exclude each other: send one of them.")
+
+
+def _write_cursor(last: Execution) -> str:
+    position = columns.json_text([columns.micros(last.created_at), last.id])
+    return base64.urlsafe_b64encode(position.encode()).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str) -> tuple[int, str]:
+    try:
+        position = _decode(cursor)
+    except (ValueError, RecursionError):
+        position = None
+    match position:
+        case [int(created_at), str(execution_id)] if -(2**63) <= created_at < 2**63:
+            return created_at, execution_id
+        case _:
+            raise InvalidInput(
+                "`cursor` is not one of ours: send `next_cursor` of the page before as it is, or none."
+            )
+
+
+def _decode(cursor: str) -> Json:
+    if len(cursor) > _MAX_CURSOR_LENGTH:
+        return None
+    padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+    return json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))

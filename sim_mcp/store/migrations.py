@@ -1,0 +1,142 @@
+"""Migrations: numbered SQL files, each applied once, in its own transaction, and never altered again."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sim_mcp.model.errors import StoreUnavailable
+from sim_mcp.store import columns
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sim_mcp.model.clock import Clock
+    from sim_mcp.store.database import Database, Statements
+
+DIRECTORY = Path(__file__).parent / "migrations"
+_FILE_NAME = re.compile(r"(\d{4})_(\w+)\.sql")
+
+_CREATE = """
+CREATE TABLE IF NOT EXISTS schema_migrations (
+  version INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at BIGINT NOT NULL
+)
+"""
+
+
+class SchemaMismatch(StoreUnavailable):
+    """The database's tables are not the ones this program was written for."""
+
+    retryable = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Migration:
+    """One step. `checksum` is of the file's text, whatever its line ends."""
+
+    version: int
+    name: str
+    checksum: str
+    statements: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, file_name: str, content: str) -> Migration:
+        """The migration in a file. A statement ends with `;` at the end of a line; `--` lines are comments.
+
+        Raises:
+            ValueError: for a file name that is not `0001_words.sql`.
+        """
+        match = _FILE_NAME.fullmatch(file_name)
+        if match is None:
+            raise ValueError(f"{file_name!r} is no migration's name")
+        lines = content.replace("\r\n", "\n").split("\n")
+        code = "\n".join(line for line in lines if line.strip() and not line.lstrip().startswith("--"))
+        statements = (statement.strip() for statement in re.split(r";\s*(?:\n|\Z)", code))
+        return cls(
+            version=int(match[1]),
+            name=match[2],
+            checksum=hashlib.sha256("\n".join(lines).encode()).hexdigest(),
+            statements=tuple(statement for statement in statements if statement),
+        )
+
+
+def load_migrations(directory: Path = DIRECTORY) -> tuple[Migration, ...]:
+    """The program's migrations, oldest first."""
+    files = sorted(directory.glob("*.sql"))
+    return tuple(Migration.parse(file.name, file.read_text(encoding="utf-8")) for file in files)
+
+
+async def upgrade(
+    database: Database, *, clock: Clock, migrations: Sequence[Migration] | None = None
+) -> tuple[int, ...]:
+    """Apply what is missing, in order; return the versions applied. Safe for many openers at once.
+
+    Raises:
+        SchemaMismatch: when the database is newer than this program, or a migration was altered
+            after it had been applied. Nothing is changed then.
+    """
+    known = load_migrations() if migrations is None else migrations
+    applied: list[int] = []
+    # Looking first costs no lock: an up-to-date database is never written just because it is opened.
+    while _missing(await _recorded(database), known):
+        async with database.transaction() as transaction:
+            await transaction.execute(_CREATE)
+            # Asked again inside: another opener may have been quicker.
+            missing = _missing(await _read(transaction), known)
+            if not missing:
+                continue
+            await _apply(transaction, missing[0], clock)
+        applied.append(missing[0].version)
+    return tuple(applied)
+
+
+async def verify(database: Database, *, migrations: Sequence[Migration] | None = None) -> None:
+    """Return when the database is exactly up to date. Creates and changes nothing.
+
+    Raises:
+        SchemaMismatch: when it is not.
+    """
+    known = load_migrations() if migrations is None else migrations
+    missing = _missing(await _recorded(database), known)
+    if missing:
+        raise SchemaMismatch(
+            f"The database is not up to date ({len(missing)} migrations are missing):"
+            " run `sim-mcp db upgrade`."
+        )
+
+
+async def _apply(transaction: Statements, migration: Migration, clock: Clock) -> None:
+    for statement in migration.statements:
+        await transaction.execute(statement)
+    await transaction.execute(
+        "INSERT INTO schema_migrations (version, name, checksum, applied_at) VALUES (?, ?, ?, ?)",
+        [migration.version, migration.name, migration.checksum, columns.micros(clock.now())],
+    )
+
+
+async def _recorded(database: Database) -> dict[int, str]:
+    return await _read(database) if await database.has_table("schema_migrations") else {}
+
+
+async def _read(statements: Statements) -> dict[int, str]:
+    rows = await statements.fetch_all("SELECT version, checksum FROM schema_migrations ORDER BY version")
+    return {columns.whole(row, "version"): columns.text(row, "checksum") for row in rows}
+
+
+def _missing(recorded: dict[int, str], known: Sequence[Migration]) -> list[Migration]:
+    newest = known[-1].version if known else 0
+    if any(version > newest for version in recorded):
+        raise SchemaMismatch(
+            f"The database was written by a newer sim-mcp (schema {max(recorded)}, this one knows {newest}):"
+            " upgrade sim-mcp."
+        )
+    for migration in known:
+        if recorded.get(migration.version, migration.checksum) != migration.checksum:
+            raise SchemaMismatch(
+                f"Migration {migration.version} ({migration.name}) differs from what this database"
+                " was made with: install the release that made it, or restore the file."
+            )
+    return [migration for migration in known if migration.version not in recorded]

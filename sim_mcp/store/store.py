@@ -1,0 +1,99 @@
+"""The store as a whole: opened from a URL, closed by leaving the block."""
+
+from __future__ import annotations
+
+import os
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sim_mcp.model.errors import InvalidInput
+from sim_mcp.store.changes import Changes
+from sim_mcp.store.executions import Executions
+from sim_mcp.store.integrations import Integrations
+from sim_mcp.store.tokens import Tokens
+from sim_mcp.store.tools import AllowList
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
+    from sim_mcp.model.clock import Clock
+    from sim_mcp.store.database import Database
+    from sim_mcp.store.sealing import Sealer
+
+_SQLITE = "sqlite:///"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """Everything that is kept, by noun. All of it sits on one database."""
+
+    database: Database
+    integrations: Integrations
+    executions: Executions
+    tools: AllowList
+    tokens: Tokens
+    changes: Changes
+
+    async def ping(self) -> None:
+        """Return when the database answers.
+
+        Raises:
+            StoreUnavailable: when it does not.
+        """
+        await self.database.fetch_one("SELECT 1 AS answer")
+
+
+@asynccontextmanager
+async def open_store(
+    url: str, *, sealer: Sealer, clock: Clock, new_id: Callable[[], str], migrate: bool = True
+) -> AsyncGenerator[Store]:
+    """The store at `url`, for as long as the block lasts. Several processes may open the same one.
+
+    `sqlite:///relative.db`, `sqlite:////absolute.db`, `sqlite:///C:/windows.db`. With `migrate` the
+    file is made when missing (mode 0600, its directory 0700) and brought up to date; without it
+    nothing is created and a database that is not up to date is refused.
+
+    Raises:
+        InvalidInput: for a URL that names no database of this release.
+        StoreUnavailable: when the database cannot be opened, is newer than this program, or (without
+            `migrate`) is missing or older.
+    """
+    path = _sqlite_path(url)
+    # Only now: the drivers are heavy, and importing the room must stay light.
+    from sim_mcp.store.migrations import upgrade, verify
+    from sim_mcp.store.sqlite import open_sqlite
+
+    database = await open_sqlite(path, may_create=migrate)
+    try:
+        if migrate:
+            await upgrade(database, clock=clock)
+        else:
+            await verify(database)
+        yield Store(
+            database=database,
+            integrations=Integrations(database, sealer, clock, new_id),
+            executions=Executions(database),
+            tools=AllowList(database, clock),
+            tokens=Tokens(database, clock, new_id),
+            changes=Changes(database),
+        )
+    finally:
+        await database.close()
+
+
+def _sqlite_path(url: str) -> Path:
+    # The URL itself is never repeated: it may carry a password.
+    if url.startswith(("postgres://", "postgresql://", "postgresql+")):
+        raise InvalidInput(
+            "PostgreSQL is not available in this release: set SIM_MCP_DATABASE_URL to sqlite:///path/to/sim-mcp.db."
+        )
+    path = url.removeprefix(_SQLITE)
+    if not url.startswith(_SQLITE) or not path.strip() or "\0" in path:
+        raise InvalidInput(
+            "The database URL is not understood: write sqlite:///relative/path.db or sqlite:////absolute/path.db."
+        )
+    if path.startswith(":memory:") or path.endswith(("/", os.sep)):
+        raise InvalidInput("The database URL must name a file: write sqlite:///path/to/sim-mcp.db.")
+    return Path(path).absolute()

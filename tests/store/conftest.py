@@ -1,0 +1,26 @@
+"""One store in one file. The contract tests know only its face: another database is another parameter."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+
+from sim_mcp.model.clock import ManualClock
+from sim_mcp.store import Store
+from tests.store.rows import opened
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the database file of this test is, or will be."""
+    return tmp_path / "data" / "sim-mcp.db"
+
+
+@pytest.fixture(params=["sqlite"])
+async def store(request: pytest.FixtureRequest, path: Path, clock: ManualClock) -> AsyncGenerator[Store]:
+    """An empty store on each database that this release serves."""
+    assert request.param == "sqlite"
+    async with opened(path, clock=clock) as opened_store:
+        yield opened_store

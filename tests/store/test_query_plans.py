@@ -1,0 +1,124 @@
+"""What the room asks is answered from indexes: SQLite's own plans of the very statements that are sent."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, closing
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from sim_mcp.model.execution import ExecutionId, Status, Trigger
+from sim_mcp.model.tool import WorkflowId
+from sim_mcp.store import ExecutionFilter, Executions
+from sim_mcp.store.changes import Changes
+from sim_mcp.store.database import Database, Row, Statements, Value
+from tests.store.rows import ACME, START, after, execution, opened
+
+pytestmark = [pytest.mark.anyio, pytest.mark.requirement("R28")]
+
+X1 = ExecutionId("x1")
+
+
+class Eavesdropper:
+    """A database that remembers what was said to it outside transactions."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.said: set[str] = set()
+
+    async def fetch_all(self, sql: str, parameters: Sequence[Value] = ()) -> Sequence[Row]:
+        self.said.add(sql)
+        return await self._database.fetch_all(sql, parameters)
+
+    async def fetch_one(self, sql: str, parameters: Sequence[Value] = ()) -> Row | None:
+        self.said.add(sql)
+        return await self._database.fetch_one(sql, parameters)
+
+    async def execute(self, sql: str, parameters: Sequence[Value] = ()) -> int:
+        self.said.add(sql)
+        return await self._database.execute(sql, parameters)
+
+    def transaction(self) -> AbstractAsyncContextManager[Statements]:
+        return self._database.transaction()
+
+    async def has_table(self, name: str) -> bool:
+        return await self._database.has_table(name)
+
+    async def close(self) -> None:
+        await self._database.close()
+
+
+def plans_of(path: Path, statements: set[str]) -> dict[str, str]:
+    """How SQLite would answer each of `statements`, as it tells."""
+    with closing(sqlite3.connect(path)) as connection:
+        return {
+            sql: "\n".join(
+                row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", [0] * sql.count("?"))
+            )
+            for sql in statements
+        }
+
+
+async def test_no_question_reads_a_whole_table(path: Path) -> None:
+    """Every reading and changing method, with and without an organisation."""
+    async with opened(path) as store:
+        database = Eavesdropper(store.database)
+        executions = Executions(database)
+        await executions.open(execution("x1", key="k"), follow_up_at=START)
+        await executions.begin_attempt(ACME, X1, run_id="r", attempt=1, started_at=START, follow_up_at=START)
+        await executions.update(ACME, X1, follow_up_at=START)
+        for organization_id in (None, "org"):
+            await executions.get(ACME, organization_id, X1)
+            await executions.find(ACME, organization_id, "unknown")
+        await executions.find_by_key(ACME, "k")
+        await executions.count_since(ACME, START)
+        await executions.count_unfinished(ACME)
+        await executions.claim(ACME, X1, seen=START, until=after(1))
+        await executions.keep([(ACME, X1), (ACME, ExecutionId("x2"))], until=after(2))
+        await executions.schedule(ACME, X1, at=after(3))
+        await executions.request_cancel(ACME, X1, START)
+        await executions.due(START, limit=1, per_tenant=1)
+        await executions.transition(ACME, X1, Status.COMPLETED, at=START)
+        await executions.purge(START, limit=1)
+        await Changes(database).changes_since(1)
+    plans = plans_of(path, database.said)
+    assert len(plans) > 15
+    scanned = re.compile(r"SCAN (executions|e|changes|counters)\b")
+    assert {sql: plan for sql, plan in plans.items() if scanned.search(plan)} == {}
+
+
+@pytest.mark.parametrize(
+    ("organization_id", "matching"),
+    list(
+        product(
+            [None, "org"],
+            [
+                ExecutionFilter(),
+                ExecutionFilter(workflow_id=WorkflowId("w")),
+                ExecutionFilter(status=Status.FAILED),
+                ExecutionFilter(workflow_id=WorkflowId("w"), status=Status.FAILED),
+                ExecutionFilter(since=START, until=after(1)),
+                ExecutionFilter(triggered_by=Trigger.EVENT),
+            ],
+        )
+    ),
+)
+async def test_each_filter_counts_inside_an_index_and_pages_without_sorting(
+    path: Path, organization_id: str | None, matching: ExecutionFilter
+) -> None:
+    """A total touches no row, and a page is read in order, from the start and from a cursor."""
+    async with opened(path) as store:
+        database = Eavesdropper(store.database)
+        for cursor in (None, "WzEsIngiXQ"):
+            await Executions(database).page(ACME, organization_id, matching, limit=1, cursor=cursor)
+    plans = plans_of(path, database.said)
+    totals = [plan for sql, plan in plans.items() if "COUNT(*)" in sql]
+    pages = [plan for sql, plan in plans.items() if "COUNT(*)" not in sql]
+    assert (len(totals), len(pages)) == (1, 2)
+    assert "USING COVERING INDEX" in totals[0]
+    assert all("SEARCH executions USING INDEX executions_" in plan for plan in pages)
+    assert not any("TEMP B-TREE" in plan for plan in pages)
