@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+
 import pytest
 
 from sim_mcp.model.clock import ManualClock

@@ -44,13 +44,15 @@ class SystemClock:
 class ManualClock:
     """Time that moves only when told to: for tests.
 
-    `sleep` moves the clock forward by the whole delay and yields to other tasks once, so that
-    waits cost no real time and their sum can be read from `slept_s`.
+    `sleep` returns when `advance` has carried the clock past its end; `slept_s` records what was
+    asked for; `sleepers_changed` wakes a test that waits for somebody to fall asleep.
     """
 
     def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
         self._now = start
         self._monotonic_s = 1000.0
+        self._sleepers: list[tuple[float, anyio.Event]] = []
+        self._fell_asleep = anyio.Event()
         self.slept_s: list[float] = []
 
     def now(self) -> datetime:
@@ -62,12 +64,33 @@ class ManualClock:
         return self._monotonic_s
 
     def advance(self, delay_s: float) -> None:
-        """Move both clocks forward by `delay_s` seconds."""
+        """Move both clocks forward by `delay_s` seconds and wake whoever is due."""
         self._now += timedelta(seconds=delay_s)
         self._monotonic_s += delay_s
+        for ends_at_s, event in self._sleepers:
+            if ends_at_s <= self._monotonic_s:
+                event.set()
 
     async def sleep(self, delay_s: float) -> None:
-        """Record the delay, move time forward by it, and yield once."""
+        """Return once the clock has moved `delay_s` seconds on. Cancellable."""
         self.slept_s.append(delay_s)
-        self.advance(max(0.0, delay_s))
-        await anyio.lowlevel.checkpoint()
+        if delay_s <= 0:
+            await anyio.lowlevel.checkpoint()
+            return
+        sleeper = (self._monotonic_s + delay_s, anyio.Event())
+        self._sleepers.append(sleeper)
+        self._fell_asleep.set()
+        self._fell_asleep = anyio.Event()
+        try:
+            await sleeper[1].wait()
+        finally:
+            self._sleepers.remove(sleeper)
+
+    def is_slept_on(self, delay_s: float) -> bool:
+        """Whether somebody sleeps who would wake within `delay_s` seconds."""
+        return any(ends_at_s <= self._monotonic_s + delay_s for ends_at_s, _ in self._sleepers)
+
+    async def sleeper(self, *, within_s: float) -> None:
+        """Return once somebody sleeps who would wake within `within_s` seconds."""
+        while not self.is_slept_on(within_s):
+            await self._fell_asleep.wait()

@@ -47,9 +47,12 @@ class BreakerChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingsChanged:
-    """A tenant's integration, allow-list or tokens changed; `kind` says which."""
+    """A tenant's integration, allow-list or tokens changed; `kind` says which.
 
-    tenant_id: TenantId
+    `tenant_id` is `None` when it is not known whose: everybody's may have.
+    """
+
+    tenant_id: TenantId | None
     kind: str
 
 

@@ -1,0 +1,157 @@
+"""Performing one call at SIM: attempt by attempt, never twice.
+
+Runs in the background, apart from whoever asked: a lost connection, an impatient client or a
+cancelled request does not touch it. The row is the only way in which it tells what happened.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sim_mcp.gateway.audit import Audit
+from sim_mcp.gateway.live import LiveCall
+from sim_mcp.gateway.outcomes import lost_run_error
+from sim_mcp.gateway.redaction import Secrets
+from sim_mcp.model.clock import Clock
+from sim_mcp.model.errors import (
+    ErrorCode,
+    RunBegan,
+    SimError,
+    SimMcpError,
+    SimTimeout,
+    StoreUnavailable,
+)
+from sim_mcp.model.execution import Execution, ExecutionError, Status
+from sim_mcp.model.facts import Observer, RetryScheduled
+from sim_mcp.model.integration import Integration
+from sim_mcp.model.run import Run, RunId, RunRequest
+from sim_mcp.resilience import Breakers, RetryPolicy, Verb
+from sim_mcp.sim import SimClients
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """Everything that performing one row needs. Holds the unredacted input: never log it."""
+
+    execution: Execution
+    integration: Integration
+    request: RunRequest
+    secrets: Secrets
+
+
+class Attempts:
+    """Executes an intent at SIM and writes into its row what came of it."""
+
+    def __init__(
+        self,
+        *,
+        audit: Audit,
+        clients: SimClients,
+        breakers: Breakers,
+        retry: RetryPolicy,
+        clock: Clock,
+        new_run_id: Callable[[], RunId],
+        observer: Observer,
+    ) -> None:
+        self._audit = audit
+        self._clients = clients
+        self._breakers = breakers
+        self._retry = retry
+        self._clock = clock
+        self._new_run_id = new_run_id
+        self._observer = observer
+
+    async def perform(self, intent: Intent, live: LiveCall) -> None:
+        """Make attempts until the run has an outcome, provably cannot start, or may have begun.
+
+        Never raises an error of ours; cancellation (the server stops) leaves the row leased, so
+        that it is followed by its run id once the lease has run out.
+        """
+        began_s = self._clock.monotonic()
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                run = await self._attempt(intent, live, attempt)
+            except SimError as error:
+                wait_s = self._wait_s(intent, error, attempt, self._clock.monotonic() - began_s)
+                if wait_s is None:
+                    await self._give_up(intent, error)
+                    return
+                self._tell_retry(intent, error, attempt, wait_s)
+                await self._clock.sleep(wait_s)
+            except StoreUnavailable:
+                raise  # the row cannot be written now; its lease runs out and the follower settles it
+            except SimMcpError as error:  # our own refusals: breaker open, key gone, file too large
+                await self._audit.fail(intent.execution, error, intent.secrets)
+                return
+            else:
+                if run is None:  # cancelled before this attempt; the earlier ones provably did not start
+                    await self._audit.close(intent.execution, Status.CANCELLED, None)
+                else:
+                    await self._audit.settle(intent.execution, run, intent.secrets)
+                return
+
+    async def _attempt(self, intent: Intent, live: LiveCall, attempt: int) -> Run | None:
+        breaker = self._breakers.of(intent.integration.tenant_id, intent.integration.base_url)
+        with breaker.guard():
+            client = await self._clients.get(intent.integration)
+            run_id = self._new_run_id()
+            if not await self._audit.begin_attempt(intent.execution, run_id=run_id, attempt=attempt):
+                return None
+            return await client.execute(intent.request, run_id=run_id, on_text=live.add_text)
+
+    def _wait_s(self, intent: Intent, error: SimError, attempt: int, elapsed_s: float) -> float | None:
+        if error.began is not RunBegan.NO:
+            return None
+        return self._retry.wait_s(
+            error,
+            verb=Verb.EXECUTE,
+            attempt=attempt,
+            elapsed_s=elapsed_s,
+            within_s=intent.request.timeout_s,
+        )
+
+    async def _give_up(self, intent: Intent, error: SimError) -> None:
+        if error.detail:
+            log.info("execution %s: %s", intent.execution.id, intent.secrets.mask_text(error.detail))
+        if error.began is RunBegan.NO:
+            await self._audit.fail(intent.execution, error, intent.secrets)
+        elif isinstance(error, SimTimeout):
+            await self._stop_late_run(intent, error)
+        else:
+            await self._audit.hand_over(
+                intent.execution,
+                lost_run_error(
+                    "The answer of SIM was lost after the call was sent. The run is being looked up "
+                    "by its id; do not call again, follow this execution id."
+                ),
+            )
+
+    async def _stop_late_run(self, intent: Intent, error: SimTimeout) -> None:
+        """Cancel a run that took longer than allowed, and let the follower learn its real end."""
+        late = ExecutionError(code=ErrorCode.TIMEOUT, message=error.message)
+        await self._audit.hand_over(intent.execution, late, after_s=0.0)
+        row = await self._audit.reload(intent.execution)
+        if row is None or row.run_id is None or row.workflow_id is None:
+            return
+        try:
+            client = await self._clients.get(intent.integration)
+            await client.cancel(row.workflow_id, RunId(row.run_id))
+        except SimMcpError as cause:
+            log.info("the late run of execution %s could not be cancelled: %s", row.id, cause.message)
+
+    def _tell_retry(self, intent: Intent, error: SimError, attempt: int, wait_s: float) -> None:
+        self._observer(
+            RetryScheduled(
+                tenant_id=intent.execution.tenant_id,
+                execution_id=intent.execution.id,
+                attempt=attempt,
+                wait_s=wait_s,
+                code=error.code,
+            )
+        )

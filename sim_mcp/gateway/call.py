@@ -1,0 +1,266 @@
+"""The corridor.
+
+Every call from every door walks through `Gateway.call`, in this order:
+
+    authorize -> integration -> resolve the tool -> check the input -> admit (throttle)
+      -> audit row (write-ahead) -> guard (breaker) -> SIM -> close the row -> answer
+
+The first five may refuse; a refusal is a row too. From the row on, the work goes on in the
+background whatever becomes of the caller, and the caller is answered from the row.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import anyio
+from anyio.abc import TaskGroup
+
+from sim_mcp.catalog import Catalog, ToolSource
+from sim_mcp.gateway.attempts import Attempts, Intent
+from sim_mcp.gateway.audit import Audit
+from sim_mcp.gateway.live import LiveCall, LiveCalls, Progress, Watch
+from sim_mcp.gateway.redaction import Redactor
+from sim_mcp.gateway.tenancy import Tenancy
+from sim_mcp.model.clock import Clock
+from sim_mcp.model.errors import Fault, InvalidInput, MonthlyLimitReached, UnknownTool
+from sim_mcp.model.execution import Call, Execution, ExecutionId
+from sim_mcp.model.integration import Integration
+from sim_mcp.model.principal import Permission, Principal, TenantId
+from sim_mcp.model.run import RunRequest
+from sim_mcp.model.tool import (
+    MAX_ASYNC_TIMEOUT_S,
+    MAX_SYNC_TIMEOUT_S,
+    MIN_TIMEOUT_S,
+    Mode,
+    WorkflowTool,
+)
+from sim_mcp.resilience import Admission, Limits, Throttle
+from sim_mcp.store import Store
+
+log = logging.getLogger(__name__)
+
+LOOK_AGAIN_S = 2.0
+"""How often a waiting caller looks at the row: another process may have settled it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantLimits:
+    """What one tenant may use; tool specs may set less."""
+
+    rate_per_minute: int
+    max_concurrency: int
+    monthly_executions: int | None
+
+
+class Gateway:
+    """What a principal may call, and the calling."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        tools: ToolSource,
+        tenancy: Tenancy,
+        audit: Audit,
+        attempts: Attempts,
+        throttle: Throttle,
+        limits: TenantLimits,
+        live: LiveCalls,
+        redactor: Redactor,
+        background: TaskGroup,
+        clock: Clock,
+        kick: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._tools = tools
+        self._tenancy = tenancy
+        self._audit = audit
+        self._attempts = attempts
+        self._throttle = throttle
+        self._limits = limits
+        self._live = live
+        self._redactor = redactor
+        self._background = background
+        self._clock = clock
+        self._kick = kick
+
+    async def tools(self, principal: Principal) -> tuple[WorkflowTool, ...]:
+        """The workflow tools that `principal` sees and may call, sorted by name."""
+        integration = await self._tenancy.find(principal.tenant_id, principal.organization_id)
+        catalog = await self.catalog(principal.tenant_id)
+        return catalog.visible_to(principal, integration)
+
+    async def catalog(self, tenant_id: TenantId) -> Catalog:
+        """The tenant's allow-list, compiled; cached until it changes."""
+        version = await self._store.tools.version(tenant_id)
+
+        async def entries() -> list[object]:
+            return [entry.spec for entry in await self._store.tools.entries(tenant_id)]
+
+        return await self._tools.catalog(tenant_id, version, entries)
+
+    async def call(
+        self, call: Call, *, patience_s: float | None = None, watch: Watch | None = None
+    ) -> Execution:
+        """Perform `call`, and return its row once it is settled or `patience_s` seconds are over.
+
+        `patience_s=None` waits until the row is settled; 0 returns as soon as the call is under
+        way. `watch` is told of progress at least every two seconds. Cancelling the waiting does
+        not cancel the run (`Runs.cancel` does).
+
+        Raises:
+            UnknownTool, Forbidden, NotConfigured, Disabled, InvalidInput, PayloadTooLarge,
+            Throttled, MonthlyLimitReached: refused; recorded; nothing was sent to SIM.
+            StoreUnavailable: the row could not be written; nothing was sent to SIM.
+        """
+        async with self._audit.refusals(call):
+            intent, admission = await self._prepare(call)
+        if admission is None:  # an earlier call with the same key: attach to it
+            return await self._wait(intent.execution, patience_s, watch)
+        live = LiveCall(intent.execution.tenant_id, intent.execution.id)
+        with self._live.waiting(live):
+            self._live.begin(live)
+            self._background.start_soon(self._perform, intent, live, admission)
+            return await self._wait(intent.execution, patience_s, watch, live=live)
+
+    async def decline(self, call: Call) -> ExecutionId:
+        """Record that a person was asked to confirm `call` and said no; nothing is run."""
+        return await self._audit.record_declined(call)
+
+    async def follow(
+        self, execution: Execution, *, patience_s: float | None, watch: Watch | None = None
+    ) -> Execution:
+        """Wait until `execution` is settled, at most `patience_s` seconds; its newest row."""
+        return await self._wait(execution, patience_s, watch)
+
+    async def _prepare(self, call: Call) -> tuple[Intent, Admission | None]:
+        """All steps that may refuse, then the row. No admission: the row is an earlier call's."""
+        principal = call.principal
+        if call.workflow_id is not None:
+            principal.require(Permission.EDIT)
+        elif not principal.may(Permission.EDIT):
+            raise UnknownTool(f"Unknown tool: {call.tool_name!r}")  # what is hidden does not exist
+        integration = await self._tenancy.usable(principal)
+        catalog = await self.catalog(principal.tenant_id)
+        tool = _resolve(catalog, call, integration)
+        arguments = catalog.check(tool, call.arguments)
+        request = _request(call, tool)
+        admission = self._throttle.admit(principal.tenant_id, tool.name, limits=self._limits_of(tool))
+        try:
+            await self._check_month(principal.tenant_id)
+            bound = replace(call, mode=request.mode, timeout_s=request.timeout_s)
+            row, is_new = await self._audit.open(bound, tool, integration)
+        except BaseException:
+            admission.release()
+            raise
+        intent = Intent(
+            execution=row,
+            integration=integration,
+            request=request,
+            secrets=self._redactor.secrets_in(arguments),
+        )
+        if is_new:
+            return intent, admission
+        admission.release()
+        return intent, None
+
+    async def _perform(self, intent: Intent, live: LiveCall, admission: Admission) -> None:
+        try:
+            with admission:
+                await self._attempts.perform(intent, live)
+        except Exception:  # one call's bug must not end the other calls of this process
+            log.exception("performing execution %s failed; it will be followed up", intent.execution.id)
+        finally:
+            self._live.end(live)
+            self._kick()
+
+    async def _wait(
+        self,
+        execution: Execution,
+        patience_s: float | None,
+        watch: Watch | None,
+        *,
+        live: LiveCall | None = None,
+    ) -> Execution:
+        began_s = self._clock.monotonic()
+        own = live or LiveCall(execution.tenant_id, execution.id)
+        with self._live.waiting(own):
+            while True:
+                bell = own.bell
+                row = await self._store.executions.get(execution.tenant_id, None, execution.id) or execution
+                elapsed_s = self._clock.monotonic() - began_s
+                remaining_s = None if patience_s is None else patience_s - elapsed_s
+                if watch is not None:
+                    progress = Progress(
+                        execution_id=row.id, elapsed_s=elapsed_s, status=row.status, text=own.take_text()
+                    )
+                    await watch(progress)
+                if row.status.is_settled or (remaining_s is not None and remaining_s <= 0):
+                    return row
+                pause_s = LOOK_AGAIN_S if remaining_s is None else min(LOOK_AGAIN_S, remaining_s)
+                await self._either(bell, pause_s)
+
+    async def _either(self, bell: anyio.Event, pause_s: float) -> None:
+        """Return at the bell or after `pause_s` seconds, whichever comes first."""
+
+        async def sleep() -> None:
+            await self._clock.sleep(pause_s)
+            scope.cancel()
+
+        async with anyio.create_task_group() as group:
+            scope = group.cancel_scope
+            group.start_soon(sleep)
+            await bell.wait()
+            scope.cancel()
+
+    def _limits_of(self, tool: WorkflowTool) -> Limits:
+        return Limits(
+            tenant_per_minute=self._limits.rate_per_minute,
+            tenant_concurrency=self._limits.max_concurrency,
+            tool_per_minute=tool.rate_per_minute,
+            tool_concurrency=tool.max_concurrency,
+        )
+
+    async def _check_month(self, tenant_id: TenantId) -> None:
+        limit = self._limits.monthly_executions
+        if limit is None:
+            return
+        month_at = _month_start(self._clock.now())
+        if await self._store.executions.count_since(tenant_id, month_at) >= limit:
+            raise MonthlyLimitReached(
+                f"This tenant has used its {limit} executions of the month; the count starts again on "
+                f"the first of the next month (UTC). The operator sets SIM_MCP_MONTHLY_EXECUTIONS."
+            )
+
+
+def _resolve(catalog: Catalog, call: Call, integration: Integration) -> WorkflowTool:
+    if call.tool_name is not None:
+        return catalog.resolve(call.tool_name, call.principal, integration)
+    assert call.workflow_id is not None  # noqa: S101 - a Call has exactly one of the two
+    return catalog.resolve_workflow(call.workflow_id, call.principal, integration)
+
+
+def _request(call: Call, tool: WorkflowTool) -> RunRequest:
+    mode = call.mode or tool.mode
+    timeout_s = call.timeout_s if call.timeout_s is not None else tool.timeout_s
+    longest_s = MAX_ASYNC_TIMEOUT_S if mode is Mode.ASYNC else MAX_SYNC_TIMEOUT_S
+    if not MIN_TIMEOUT_S <= timeout_s <= longest_s:
+        message = f"must be between {MIN_TIMEOUT_S:g} and {longest_s:g} seconds in mode {mode.value!r}"
+        raise InvalidInput(f"timeout {message}.", faults=(Fault(path="timeout", message=message),))
+    return RunRequest(
+        workflow_id=tool.workflow_id,
+        input=call.arguments,
+        mode=mode,
+        timeout_s=timeout_s,
+        selected_outputs=tool.selected_outputs,
+        file_fields=tool.file_fields,
+        traceparent=call.traceparent,
+    )
+
+
+def _month_start(now: datetime) -> datetime:
+    return now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)

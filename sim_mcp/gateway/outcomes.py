@@ -1,0 +1,118 @@
+"""From what SIM said (or failed to say) to what the row says: pure functions."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from sim_mcp.gateway.redaction import Redactor, Secrets
+from sim_mcp.model.errors import ErrorCode, SimMcpError
+from sim_mcp.model.execution import Execution, ExecutionError, Status
+from sim_mcp.model.json import Json, JsonObject
+from sim_mcp.model.run import PausePoint, Run
+from sim_mcp.store import Outcome
+
+MAX_STORED_INPUT_BYTES = 256 * 1024
+MAX_STORED_OUTPUT_BYTES = 16 * 1024 * 1024
+FIRST_CHECK_S = 2.0
+SLOWEST_CHECK_S = 15.0
+SLOWEST_PAUSED_CHECK_S = 300.0
+
+
+def outcome_of(run: Run, *, secrets: Secrets, redactor: Redactor) -> Outcome:
+    """What a row stores of `run`, with every known secret masked."""
+    return Outcome(
+        output=bounded(secrets.mask(run.output), MAX_STORED_OUTPUT_BYTES),
+        error=_masked(run.error, secrets, redactor),
+        job_id=run.job_id,
+        pauses=[pause_to_json(pause) for pause in run.pauses] or None,
+        duration_ms=run.duration_ms,
+    )
+
+
+def error_of(error: SimMcpError, *, secrets: Secrets | None = None, redactor: Redactor) -> ExecutionError:
+    """What a row stores of `error`."""
+    plain = ExecutionError(
+        code=error.code,
+        message=error.message,
+        retryable=error.retryable,
+        retry_after_s=error.retry_after_s,
+    )
+    masked = _masked(plain, secrets or Secrets(), redactor)
+    return masked or plain
+
+
+def bounded(value: Json, limit_bytes: int) -> Json:
+    """`value`, or a note of its size when its JSON is larger than `limit_bytes`."""
+    size_bytes = json_size_bytes(value)
+    if size_bytes <= limit_bytes:
+        return value
+    return {"truncated": True, "size_bytes": size_bytes, "limit_bytes": limit_bytes}
+
+
+def json_size_bytes(value: Json) -> int:
+    """The length of `value` as compact JSON in UTF-8."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def pause_to_json(pause: PausePoint) -> JsonObject:
+    """One pause point as rows and clients see it."""
+    return {
+        "context_id": pause.context_id,
+        "kind": pause.kind,
+        "status": pause.status,
+        "resume_at": pause.resume_at.isoformat() if pause.resume_at else None,
+        "display": list(pause.display),
+        "fields": [
+            {
+                "name": field.name,
+                "label": field.label,
+                "type": field.type,
+                "required": field.required,
+                "description": field.description,
+                "placeholder": field.placeholder,
+                "options": list(field.options),
+                "value": field.value,
+            }
+            for field in pause.fields
+        ],
+    }
+
+
+def next_check_at(
+    execution: Execution,
+    status: Status,
+    *,
+    now: datetime,
+    jitter: Callable[[], float] = random.random,
+) -> datetime:
+    """When to ask SIM about an unfinished run again.
+
+    The wait grows with the age of the run, from 2 s to 15 s (300 s while it waits for a person),
+    with up to 25 % added so that many runs do not ask in step.
+    """
+    began_at = execution.started_at or execution.created_at
+    age_s = max(0.0, (now - began_at).total_seconds())
+    slowest_s = SLOWEST_PAUSED_CHECK_S if status is Status.PAUSED else SLOWEST_CHECK_S
+    wait_s = min(slowest_s, max(FIRST_CHECK_S, age_s / 2)) * (1 + 0.25 * jitter())
+    return now + timedelta(seconds=wait_s)
+
+
+def lost_run_error(message: str) -> ExecutionError:
+    """The error of a row whose run's outcome cannot be learned, or not yet."""
+    return ExecutionError(code=ErrorCode.OUTCOME_UNKNOWN, message=message)
+
+
+def _masked(error: ExecutionError | None, secrets: Secrets, redactor: Redactor) -> ExecutionError | None:
+    if error is None:
+        return None
+    return ExecutionError(
+        code=error.code,
+        message=redactor.text(secrets.mask_text(error.message)),
+        retryable=error.retryable,
+        retry_after_s=error.retry_after_s,
+        block_name=error.block_name,
+    )

@@ -1,0 +1,161 @@
+"""What must not be stored or shown: secret-looking inputs, and those same values coming back.
+
+Two rules work together. *By name and look*: in an input, the value under a secret-looking key and
+every text that looks like a credential is replaced. *By value*: whatever was replaced in the input,
+and the tenant's SIM key, is then masked wherever it turns up in the output or an error of that run.
+SIM itself gets the input untouched.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote
+
+from sim_mcp.model.json import Json, is_array, is_object
+
+REDACTED = "[redacted]"
+
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_SECRET_PARTS = (
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "apikey",
+    "accesskey",
+    "privatekey",
+    "authorization",
+    "cookie",
+    "credential",
+)
+_SECRET_WORDS = frozenset({"token", "pwd", "auth", "otp", "cvv", "jwt", "bearer", "pin"})
+_COUNTABLE = frozenset({"tokens"})
+"""Words that name a secret unless the value is a number (`max_tokens` is a limit)."""
+
+_CREDENTIAL = re.compile(
+    r"""
+    \b(?:sk|pk|rk)-[A-Za-z0-9_-]{8,}          # SIM's and many model providers' keys
+    | \bsim_[A-Za-z0-9_-]{12,}                # SIM's older keys
+    | \bsimmcp_[A-Za-z0-9_-]{16,}             # our own tokens
+    | \beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}   # JSON Web Tokens
+    | \b[Bb]earer\s+[A-Za-z0-9._~+/=-]{8,}
+    | \bgh[pousr]_[A-Za-z0-9]{20,}
+    | \bxox[abprs]-[A-Za-z0-9-]{10,}
+    | \bAKIA[0-9A-Z]{16}\b
+    | -----BEGIN\ [A-Z ]*PRIVATE\ KEY-----.*?(?:-----END\ [A-Z ]*PRIVATE\ KEY-----|\Z)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_SHORTEST_MASKED = 4
+"""Shorter secrets are masked only where they are a whole value: masking every `1` helps nobody."""
+
+
+class Redactor:
+    """The rules with the operator's further key names (`SIM_MCP_REDACT_KEYS`) added."""
+
+    def __init__(self, extra_keys: Iterable[str] = ()) -> None:
+        self._extra = frozenset(_joined(key) for key in extra_keys)
+
+    def redact(self, value: Json) -> Json:
+        """A copy of `value` without secrets: for storing inputs."""
+        return self._walk(value, found=[])
+
+    def secrets_in(self, value: Json) -> Secrets:
+        """The secrets that `redact` would take out of `value`, to be masked elsewhere."""
+        found: list[str] = []
+        self._walk(value, found=found)
+        return Secrets(found)
+
+    def text(self, text: str) -> str:
+        """`text` without anything that looks like a credential: for foreign error messages."""
+        return _CREDENTIAL.sub(REDACTED, text)
+
+    def _walk(self, value: Json, *, found: list[str]) -> Json:
+        if is_object(value):
+            return {
+                key: self._take(item, found) if self._is_secret(key, item) else self._walk(item, found=found)
+                for key, item in value.items()
+            }
+        if is_array(value):
+            return [self._walk(item, found=found) for item in value]
+        if isinstance(value, str):
+            found.extend(match.group(0) for match in _CREDENTIAL.finditer(value))
+            return self.text(value)
+        return value
+
+    def _take(self, value: Json, found: list[str]) -> Json:
+        if value is None or value == "":
+            return value
+        found.extend(_leaves(value))
+        return REDACTED
+
+    def _is_secret(self, key: str, value: Json) -> bool:
+        joined = _joined(key)
+        words = {word.lower() for word in _WORD.findall(key)}
+        if joined in self._extra or words & _SECRET_WORDS:
+            return True
+        if words & _COUNTABLE or "tokens" in joined:
+            return not isinstance(value, int | float)
+        return any(part in joined for part in _SECRET_PARTS)
+
+
+class Secrets:
+    """Values that must not come back. Its repr tells only how many there are."""
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        self._values = frozenset(value for value in values if value)
+        spellings = {spelling for value in self._values for spelling in _spellings(value)}
+        ordered = sorted(spellings, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, ordered))) if ordered else None
+
+    def __repr__(self) -> str:
+        return f"Secrets({len(self._values)})"
+
+    def with_(self, *values: str) -> Secrets:
+        """These secrets and `values`."""
+        return Secrets((*self._values, *values))
+
+    def mask(self, value: Json) -> Json:
+        """A copy of `value` in which none of these secrets stands any more."""
+        if not self._values:
+            return value
+        if is_object(value):
+            return {self.mask_text(key): self.mask(item) for key, item in value.items()}
+        if is_array(value):
+            return [self.mask(item) for item in value]
+        if isinstance(value, str):
+            return self.mask_text(value)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return REDACTED if len(str(value)) >= _SHORTEST_MASKED and str(value) in self._values else value
+        return value
+
+    def mask_text(self, text: str) -> str:
+        """`text` with every occurrence of a secret replaced, however it is escaped."""
+        if text in self._values:
+            return REDACTED
+        return self._pattern.sub(REDACTED, text) if self._pattern else text
+
+
+def _joined(key: str) -> str:
+    return "".join(character for character in key.lower() if character.isalnum())
+
+
+def _leaves(value: Json) -> Iterator[str]:
+    if is_object(value):
+        for item in value.values():
+            yield from _leaves(item)
+    elif is_array(value):
+        for item in value:
+            yield from _leaves(item)
+    elif value is not None and not isinstance(value, bool):
+        yield str(value)
+
+
+def _spellings(value: str) -> Iterator[str]:
+    if len(value) >= _SHORTEST_MASKED:
+        yield value
+        yield json.dumps(value)[1:-1]
+        yield json.dumps(value, ensure_ascii=False)[1:-1]
+        yield quote(value, safe="", errors="replace")

@@ -1,0 +1,238 @@
+"""Executions after the call: look up, list, wait, cancel, resume. Same tenant rule, same rows."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+
+from anyio.abc import TaskGroup
+
+from sim_mcp.gateway.audit import Audit
+from sim_mcp.gateway.call import Gateway
+from sim_mcp.gateway.follow_up import Follower
+from sim_mcp.gateway.forms import check_answer, pause_point
+from sim_mcp.gateway.live import LiveCalls, Watch, detached
+from sim_mcp.gateway.redaction import Redactor
+from sim_mcp.gateway.tenancy import Tenancy
+from sim_mcp.model.clock import Clock
+from sim_mcp.model.errors import (
+    Conflict,
+    NotFound,
+    OutcomeUnknown,
+    SimAnswerLost,
+    SimError,
+    SimInternalError,
+    SimNotFound,
+    SimTimeout,
+)
+from sim_mcp.model.execution import Execution, Status
+from sim_mcp.model.json import JsonObject
+from sim_mcp.model.principal import Permission, Principal
+from sim_mcp.model.run import Cancellation, RunId
+from sim_mcp.model.tool import WorkflowId
+from sim_mcp.resilience import Breakers, RetryPolicy, Verb
+from sim_mcp.sim import SimClients
+from sim_mcp.store import ExecutionFilter, Page, Store
+
+log = logging.getLogger(__name__)
+
+RESUME_WITHIN_S = 10.0
+CANCEL_WITHIN_S = 20.0
+
+
+class Runs:
+    """What a principal may learn and do about executions of its tenant."""
+
+    def __init__(
+        self,
+        *,
+        gateway: Gateway,
+        store: Store,
+        tenancy: Tenancy,
+        clients: SimClients,
+        breakers: Breakers,
+        retry: RetryPolicy,
+        audit: Audit,
+        follower: Follower,
+        live: LiveCalls,
+        redactor: Redactor,
+        background: TaskGroup,
+        clock: Clock,
+    ) -> None:
+        self._gateway = gateway
+        self._store = store
+        self._tenancy = tenancy
+        self._clients = clients
+        self._breakers = breakers
+        self._retry = retry
+        self._audit = audit
+        self._follower = follower
+        self._live = live
+        self._redactor = redactor
+        self._background = background
+        self._clock = clock
+
+    async def get(
+        self, principal: Principal, any_id: str, *, wait_s: float = 0.0, watch: Watch | None = None
+    ) -> Execution:
+        """The execution with our id, SIM's run id or SIM's job id.
+
+        An unfinished one is asked for at SIM first, and waited for up to `wait_s` seconds.
+
+        Raises:
+            Forbidden: without the permission VIEW.
+            NotFound: unknown, or not this principal's: the same words.
+        """
+        principal.require(Permission.VIEW)
+        row = await self._find(principal, any_id)
+        if row.status.is_final:
+            return row
+        if row.id not in self._live and self._is_sent(row):
+            await self._follower.look(row)
+        return await self._gateway.follow(row, patience_s=wait_s, watch=watch)
+
+    async def page(
+        self,
+        principal: Principal,
+        chosen: ExecutionFilter,
+        *,
+        limit: int = 20,
+        offset: int = 0,
+        cursor: str | None = None,
+    ) -> Page:
+        """One page of the tenant's executions, newest first.
+
+        Raises:
+            Forbidden: without the permission VIEW.
+            InvalidInput: `limit` outside 1 to 100, a negative `offset`, a foreign cursor.
+        """
+        principal.require(Permission.VIEW)
+        return await self._store.executions.page(
+            principal.tenant_id, principal.organization_id, chosen, limit=limit, offset=offset, cursor=cursor
+        )
+
+    async def cancel(self, principal: Principal, any_id: str) -> Execution:
+        """Ask SIM to stop the run, and say what became of it: the newest row, whatever it says.
+
+        A SIM that cannot cancel leaves the run going; the row then tells so and is followed.
+
+        Raises:
+            Forbidden: without the permission EDIT.
+            NotFound: unknown, or not this principal's.
+            Conflict: SIM did not accept the cancel; the message carries its reason.
+        """
+        principal.require(Permission.EDIT)
+        row = await self._find(principal, any_id)
+        if row.status.is_final:
+            return row
+        await self._store.executions.request_cancel(row.tenant_id, row.id, self._clock.now())
+        if row.run_id is None or row.workflow_id is None:
+            await self._audit.close(row, Status.CANCELLED, None)  # nothing was sent yet, nothing will be
+            return await self._find(principal, row.id)
+        answer = await self._cancel_at_sim(row)
+        current = await self._find(principal, row.id)
+        if not current.status.is_final:
+            await self._follower.look(current)
+            current = await self._find(principal, row.id)
+        if answer is not None and not answer.accepted and not current.status.is_final:
+            raise Conflict(
+                f"SIM could not cancel the run (reason {answer.reason!r}); it goes on and is followed. "
+                "Ask for the execution again later."
+            )
+        return current
+
+    async def resume(
+        self,
+        principal: Principal,
+        any_id: str,
+        answer: JsonObject,
+        *,
+        context_id: str | None = None,
+        wait_s: float = 0.0,
+    ) -> Execution:
+        """Answer a paused run and let it go on; its row after up to `wait_s` seconds.
+
+        Raises:
+            Forbidden: without the permission EDIT.
+            NotFound: unknown, or not this principal's.
+            Conflict: it is not paused, several answers are wanted and `context_id` is missing, or
+                somebody answered before.
+            InvalidInput: `answer` does not fit the form.
+            OutcomeUnknown: the answer was sent and SIM's reply was lost; follow the execution.
+        """
+        principal.require(Permission.EDIT)
+        row = await self._find(principal, any_id)
+        if row.status is not Status.PAUSED or row.run_id is None or row.workflow_id is None:
+            raise Conflict(f"The execution is {row.status.value}, not paused: there is nothing to answer.")
+        point = pause_point(row, context_id)
+        check_answer(point, answer)
+        send = partial(self._resume_at_sim, row, str(point["context_id"]), answer)
+        await detached(self._background, send)
+        current = await self._find(principal, row.id)
+        if not current.status.is_settled:
+            current = await self._gateway.follow(current, patience_s=wait_s)
+        return current
+
+    async def _find(self, principal: Principal, any_id: str) -> Execution:
+        row = await self._store.executions.find(principal.tenant_id, principal.organization_id, any_id)
+        if row is None:
+            raise NotFound("There is no such execution. `sim_list_executions` shows the known ones.")
+        return row
+
+    def _is_sent(self, row: Execution) -> bool:
+        return row.run_id is not None and row.workflow_id is not None
+
+    async def _cancel_at_sim(self, row: Execution) -> Cancellation | None:
+        integration = await self._tenancy.find(row.tenant_id, row.organization_id)
+        if integration is None:
+            return None
+        began_s, attempt = self._clock.monotonic(), 0
+        client = await self._clients.get(integration)
+        while True:
+            attempt += 1
+            try:
+                return await client.cancel(WorkflowId(row.workflow_id or ""), RunId(row.run_id or ""))
+            except SimNotFound:
+                return None
+            except SimError as error:
+                wait_s = self._retry.wait_s(
+                    error,
+                    verb=Verb.CANCEL,
+                    attempt=attempt,
+                    elapsed_s=self._clock.monotonic() - began_s,
+                    within_s=CANCEL_WITHIN_S,
+                )
+                if wait_s is None:
+                    raise
+                await self._clock.sleep(wait_s)
+
+    async def _resume_at_sim(self, row: Execution, context_id: str, answer: JsonObject) -> None:
+        integration = await self._tenancy.usable(Principal.system(row.tenant_id, row.organization_id))
+        client = await self._clients.get(integration)
+        secrets = self._redactor.secrets_in(answer)
+        began_s, attempt = self._clock.monotonic(), 0
+        while True:
+            attempt += 1
+            try:
+                run = await client.resume(
+                    WorkflowId(row.workflow_id or ""), RunId(row.run_id or ""), context_id, answer
+                )
+            except (SimAnswerLost, SimTimeout, SimInternalError) as error:
+                await self._audit.hand_over(row, None)
+                raise OutcomeUnknown(
+                    "The answer was sent and SIM's reply was lost. Do not answer again; follow the execution."
+                ) from error
+            except SimError as error:
+                wait_s = self._retry.wait_s(
+                    error,
+                    verb=Verb.RESUME,
+                    attempt=attempt,
+                    elapsed_s=self._clock.monotonic() - began_s,
+                    within_s=RESUME_WITHIN_S,
+                )
+                if wait_s is None:
+                    raise
+                await self._clock.sleep(wait_s)
+            else:
+                await self._audit.settle(row, run, secrets)
+                return

@@ -1,0 +1,136 @@
+"""How a tenant's connection is doing: for `sim_status`, REST and `doctor`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sim_mcp.gateway.call import Gateway, TenantLimits
+from sim_mcp.gateway.tenancy import Tenancy
+from sim_mcp.model.clock import Clock
+from sim_mcp.model.errors import SimMcpError
+from sim_mcp.model.integration import Dialect, Integration
+from sim_mcp.model.principal import Permission, Principal
+from sim_mcp.model.run import Usage
+from sim_mcp.resilience import Breakers, BreakerState, Throttle
+from sim_mcp.sim import SimClients
+from sim_mcp.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimHealth:
+    """Whether SIM answers this tenant. `problem` is a sentence when it does not."""
+
+    is_reachable: bool
+    is_key_accepted: bool
+    dialect: Dialect | None = None
+    round_trip_s: float | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantStatus:
+    """Everything `sim_status` tells. Costs no run."""
+
+    integration: Integration | None
+    sim: SimHealth | None
+    breaker: BreakerState | None
+    usage: Usage | None
+    executions_this_month: int
+    monthly_executions: int | None
+    rate_per_minute: int
+    rate_used_share: float
+    """0 when a whole burst of calls is left, 1 when the next call would be refused."""
+    running_calls: int
+    max_concurrency: int
+    unfinished: int
+    tool_count: int
+    tool_problems: tuple[str, ...]
+
+
+class StatusDesk:
+    """Collects a tenant's status from all rooms; nothing here changes anything."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        gateway: Gateway,
+        tenancy: Tenancy,
+        clients: SimClients,
+        breakers: Breakers,
+        throttle: Throttle,
+        limits: TenantLimits,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._gateway = gateway
+        self._tenancy = tenancy
+        self._clients = clients
+        self._breakers = breakers
+        self._throttle = throttle
+        self._limits = limits
+        self._clock = clock
+
+    async def of(self, principal: Principal) -> TenantStatus:
+        """The status of the principal's tenant.
+
+        Raises:
+            Forbidden: without VIEW.
+        """
+        principal.require(Permission.VIEW)
+        integration = await self._tenancy.find(principal.tenant_id, principal.organization_id)
+        catalog = await self._gateway.catalog(principal.tenant_id)
+        health, usage = await self._ask_sim(integration)
+        now = self._clock.now()
+        month_at = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        proximity = self._throttle.proximity(principal.tenant_id)
+        return TenantStatus(
+            integration=integration,
+            sim=health,
+            breaker=self._breakers.of(integration.tenant_id, integration.base_url).state
+            if integration
+            else None,
+            usage=usage,
+            executions_this_month=await self._store.executions.count_since(principal.tenant_id, month_at),
+            monthly_executions=self._limits.monthly_executions,
+            rate_per_minute=self._limits.rate_per_minute,
+            rate_used_share=proximity.used_share,
+            running_calls=proximity.in_use,
+            max_concurrency=self._limits.max_concurrency,
+            unfinished=await self._store.executions.count_unfinished(principal.tenant_id),
+            tool_count=len(catalog.tools),
+            tool_problems=tuple(str(problem) for problem in catalog.problems),
+        )
+
+    async def health(self, principal: Principal) -> SimHealth | None:
+        """Whether SIM answers this tenant; `None` when no account is connected.
+
+        Raises:
+            Forbidden: without VIEW.
+        """
+        principal.require(Permission.VIEW)
+        integration = await self._tenancy.find(principal.tenant_id, principal.organization_id)
+        return (await self._ask_sim(integration))[0]
+
+    async def _ask_sim(self, integration: Integration | None) -> tuple[SimHealth | None, Usage | None]:
+        if integration is None or not integration.has_api_key:
+            return None, None
+        try:
+            client = await self._clients.get(integration)
+            round_trip_s = await client.health()
+        except SimMcpError as error:
+            return SimHealth(is_reachable=False, is_key_accepted=False, problem=error.message), None
+        try:
+            probe = await client.probe(refresh=True)
+            usage = await client.usage()
+        except SimMcpError as error:
+            health = SimHealth(
+                is_reachable=True, is_key_accepted=False, round_trip_s=round_trip_s, problem=error.message
+            )
+            return health, None
+        return (
+            SimHealth(
+                is_reachable=True, is_key_accepted=True, dialect=probe.dialect, round_trip_s=round_trip_s
+            ),
+            usage,
+        )

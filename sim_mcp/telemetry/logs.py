@@ -1,0 +1,104 @@
+"""Logs: to stderr, one line each, as text or JSON, without secrets."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from datetime import UTC, datetime
+from typing import TextIO
+
+from sim_mcp.model.facts import BreakerChanged, CallFinished, Fact, RetryScheduled, SettingsChanged
+
+log = logging.getLogger("sim_mcp.facts")
+
+_SECRET = re.compile(
+    r"\b(?:sk|pk|rk)-[A-Za-z0-9_-]{8,}|\bsim(?:mcp)?_[A-Za-z0-9_-]{12,}|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{4,}"
+    r"|(?i:bearer)\s+[A-Za-z0-9._~+/=-]{8,}|(?i:x-api-key)['\"]?\s*[:=]\s*['\"]?[^\s'\",]+"
+)
+_QUIET = (
+    "mcp.server.streamable_http_manager",  # writes whole session ids at INFO
+    "mcp.server.lowlevel.server",
+    "httpx",
+    "aiosqlite",
+    "watchfiles",
+)
+
+
+def set_up_logs(*, level: str, style: str, stream: TextIO | None = None) -> None:
+    """Send all logs to `stream` (stderr by default): `style` is `text`, `json` or `auto`.
+
+    Calling it again replaces the earlier set-up. stdout is never touched: on stdio it belongs to
+    the protocol.
+    """
+    target = stream or sys.stderr
+    as_json = style == "json" or (style == "auto" and not target.isatty())
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(_JsonLines() if as_json else _TextLines())
+    root = logging.getLogger()
+    for old in list(root.handlers):
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def log_fact(fact: Fact) -> None:
+    """An observer that writes each fact as a log line."""
+    match fact:
+        case CallFinished():
+            log.info(
+                "call of %s ended %s%s (tenant %s, execution %s, %s)",
+                fact.tool_name,
+                fact.status.value,
+                f" {fact.code.value}" if fact.code else "",
+                fact.tenant_id,
+                fact.execution_id,
+                fact.trigger.value,
+            )
+        case RetryScheduled():
+            log.info(
+                "attempt %d did not start (%s); next in %.1f s (tenant %s, execution %s)",
+                fact.attempt,
+                fact.code.value,
+                fact.wait_s,
+                fact.tenant_id,
+                fact.execution_id,
+            )
+        case BreakerChanged():
+            log.warning("breaker of tenant %s: %s -> %s", fact.tenant_id, fact.before, fact.after)
+        case SettingsChanged():
+            log.info("%s of tenant %s changed", fact.kind, fact.tenant_id)
+
+
+def without_secrets(text: str) -> str:
+    """`text` with everything that looks like a credential replaced."""
+    return _SECRET.sub("[redacted]", text)
+
+
+class _TextLines(logging.Formatter):
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _one_line(without_secrets(super().format(record)))
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, str] = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": without_secrets(record.getMessage()),
+        }
+        if record.exc_info:
+            line["error"] = without_secrets(self.formatException(record.exc_info))
+        return json.dumps(line, ensure_ascii=False)
+
+
+def _one_line(text: str) -> str:
+    """Line breaks inside a record would let its content forge further records."""
+    return text.replace("\r", "\\r").replace("\n", "\\n")

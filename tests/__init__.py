@@ -1,0 +1,1 @@
+"""The test suite: every promise as a sentence."""

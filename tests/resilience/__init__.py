@@ -1,0 +1,1 @@
+"""The rules for trying again, waiting and refusing."""
