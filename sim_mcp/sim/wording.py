@@ -1,0 +1,48 @@
+"""Words about SIM that are safe to show: foreign text tidied, origins instead of addresses, no key."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urljoin, urlsplit
+
+MAX_QUOTE = 300
+MAX_DETAIL = 2_000
+
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+")
+"""Control characters, and those that hide or reorder text."""
+
+
+class Wording:
+    """Knows the key only to keep it out, and the base URL only to name its origin."""
+
+    def __init__(self, *, base_url: str, api_key: str) -> None:
+        self.origin = origin_of(base_url)
+        self._base_url = base_url
+        self._api_key = api_key
+
+    def __repr__(self) -> str:
+        """The origin only."""
+        return f"<Wording for {self.origin}>"
+
+    def tidy(self, text: str, *, limit: int = MAX_QUOTE) -> str:
+        """Foreign `text` made fit to be shown: one line, without the key, at most `limit` characters."""
+        line = UNPRINTABLE.sub(" ", text.replace(self._api_key, "[key]")).strip()
+        return line if len(line) <= limit else f"{line[: limit - 1]}\u2026"
+
+    def detail(self, text: str) -> str:
+        """Foreign `text` for our own log: longer, but without the key too."""
+        return self.tidy(text, limit=MAX_DETAIL)
+
+    def target_of(self, location: str) -> str:
+        """The origin that a redirect points to; the rest of its address stays unsaid."""
+        try:
+            return origin_of(urljoin(f"{self._base_url}/", location))
+        except ValueError:
+            return "an unreadable address"
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port of `url`, without credentials."""
+    parts = urlsplit(url)
+    host = UNPRINTABLE.sub("", parts.netloc.rpartition("@")[2])[:200]
+    return f"{parts.scheme}://{host}" if host else "another address"
