@@ -40,3 +40,8 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--regenerate` writes generated files (settings page, schemas, tool contracts) anew."""
+    parser.addoption("--regenerate", action="store_true", help="write generated files anew")

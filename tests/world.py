@@ -69,7 +69,7 @@ class World:
     async def allow(self, tenant: str, workflow: str, name: str | None = None, **fields: object) -> None:
         """Put one of the sandbox's workflows on the tenant's allow-list."""
         entry = {"input_schema": {"type": "object"}, **spec(tenant, workflow, name, **fields)}
-        await self.app.administration.allow(principal(tenant), entry)
+        await self.app.workflows.allow(principal(tenant), entry)
 
     def call(self, tenant: str, tool: str, arguments: JsonObject | None = None, **fields: Any) -> Call:
         """A call of `tool` by somebody of `tenant`."""

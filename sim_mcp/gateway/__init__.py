@@ -1,9 +1,10 @@
 """What a principal may do. The only corridor between the doors and SIM."""
 
-from sim_mcp.gateway.administration import Administration, Discovery, SetupReport, Validation
+from sim_mcp.gateway.administration import Administration, SetupReport
 from sim_mcp.gateway.attempts import Attempts
 from sim_mcp.gateway.audit import Audit
 from sim_mcp.gateway.call import Gateway, TenantLimits
+from sim_mcp.gateway.curation import Curation, Discovery, Validation
 from sim_mcp.gateway.follow_up import Follower
 from sim_mcp.gateway.live import LiveCalls, Progress, Watch
 from sim_mcp.gateway.redaction import Redactor
@@ -12,7 +13,7 @@ from sim_mcp.gateway.status import SimHealth, StatusDesk, TenantStatus
 from sim_mcp.gateway.tenancy import ProcessKey, Tenancy
 
 __all__ = [
-    "Administration", "Attempts", "Audit", "Discovery", "Follower", "Gateway", "LiveCalls", "ProcessKey",
-    "Progress", "Redactor", "Runs", "SetupReport", "SimHealth", "StatusDesk", "Tenancy", "TenantLimits",
-    "TenantStatus", "Validation", "Watch",
+    "Administration", "Attempts", "Audit", "Curation", "Discovery", "Follower", "Gateway", "LiveCalls",
+    "ProcessKey", "Progress", "Redactor", "Runs", "SetupReport", "SimHealth", "StatusDesk", "Tenancy",
+    "TenantLimits", "TenantStatus", "Validation", "Watch",
 ]  # fmt: skip

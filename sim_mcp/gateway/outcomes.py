@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from sim_mcp.gateway.redaction import Redactor, Secrets
 from sim_mcp.model.errors import ErrorCode, SimMcpError
 from sim_mcp.model.execution import Execution, ExecutionError, Status
-from sim_mcp.model.json import Json, JsonObject
+from sim_mcp.model.json import Json, JsonObject, is_array, is_object
 from sim_mcp.model.run import PausePoint, Run
 from sim_mcp.store import Outcome
 
@@ -24,8 +24,9 @@ SLOWEST_PAUSED_CHECK_S = 300.0
 def outcome_of(run: Run, *, secrets: Secrets, redactor: Redactor) -> Outcome:
     """What a row stores of `run`, with every known secret masked."""
     return Outcome(
-        output=bounded(secrets.mask(run.output), MAX_STORED_OUTPUT_BYTES),
+        output=bounded(secrets.mask(without_links(run.output)), MAX_STORED_OUTPUT_BYTES),
         error=_masked(run.error, secrets, redactor),
+        run_id=run.run_id,  # old servers ignore the id that we chose and name their own
         job_id=run.job_id,
         pauses=[pause_to_json(pause) for pause in run.pauses] or None,
         duration_ms=run.duration_ms,
@@ -42,6 +43,13 @@ def error_of(error: SimMcpError, *, secrets: Secrets | None = None, redactor: Re
     )
     masked = _masked(plain, secrets or Secrets(), redactor)
     return masked or plain
+
+
+def without_links(value: Json) -> Json:
+    """`value` without SIM's resume links: they name hosts that are nobody's business (sim-api 10.1)."""
+    if is_object(value):
+        return {key: without_links(item) for key, item in value.items() if key != "_resume"}
+    return [without_links(item) for item in value] if is_array(value) else value
 
 
 def bounded(value: Json, limit_bytes: int) -> Json:

@@ -25,7 +25,7 @@
         ├── SimRateLimited      429
         ├── SimUsageExceeded    402
         ├── SimTimeout          408
-        ├── SimInternalError    500  SIM's own fault before a run began
+        ├── SimInternalError    502  SIM's own fault; a run may have begun
         ├── SimUnavailable      502  network, TLS, 502/503/504
         │   └── NotASimApi      502  something answered, but it was not SIM
         └── SimAnswerLost       504  sent, and no usable answer came: a run may have begun

@@ -18,8 +18,7 @@ _SECRET = re.compile(
     r"|(?i:bearer)\s+[A-Za-z0-9._~+/=-]{8,}|(?i:x-api-key)['\"]?\s*[:=]\s*['\"]?[^\s'\",]+"
 )
 _QUIET = (
-    "mcp.server.streamable_http_manager",  # writes whole session ids at INFO
-    "mcp.server.lowlevel.server",
+    "mcp",  # its session manager writes whole session ids at INFO
     "httpx",
     "aiosqlite",
     "watchfiles",

@@ -27,7 +27,7 @@ async def main(folder: str, base_url: str, tool: str) -> None:
         for tenant in ("acme", "globex"):
             who = Principal(tenant_id=TenantId(tenant), permissions=ALL_PERMISSIONS)
             await app.administration.set_up(who, api_key=f"sk-sim-sandbox-{tenant}")
-            await app.administration.allow(who, _spec(tenant, tool))
+            await app.workflows.allow(who, _spec(tenant, tool))
             for number in range(CALLS_EACH):
                 group.start_soon(_call, app, who, tool, f"{tenant}-{number}")
 

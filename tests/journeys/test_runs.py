@@ -49,6 +49,7 @@ async def test_a_paused_run_is_no_success_in_any_of_its_shapes(world: World, var
     assert execution.status is Status.PAUSED
     assert is_array(execution.pauses)
     assert len(execution.pauses) == (2 if variant == "parallel" else 1)
+    assert "/api/resume/" not in repr(execution.output)
 
 
 async def test_a_person_answers_and_the_run_goes_on_to_its_end(world: World, clock: ManualClock) -> None:

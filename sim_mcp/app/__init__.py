@@ -1,0 +1,11 @@
+"""Opens, wires and closes everything. The doors import from here what they need of the rooms below."""
+
+from sim_mcp.app.opening import open_app, open_sealer
+from sim_mcp.app.rooms import App, Facts, Needs, Seams
+from sim_mcp.gateway import Discovery, Progress, SetupReport, SimHealth, TenantStatus, Validation, Watch
+from sim_mcp.store import ExecutionFilter, Page
+
+__all__ = [
+    "App", "Discovery", "ExecutionFilter", "Facts", "Needs", "Page", "Progress", "Seams", "SetupReport",
+    "SimHealth", "TenantStatus", "Validation", "Watch", "open_app", "open_sealer",
+]  # fmt: skip

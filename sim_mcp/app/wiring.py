@@ -1,0 +1,205 @@
+"""The wiring: every room built once, in the order in which they stand on each other."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import anyio
+from anyio.abc import TaskGroup
+
+from sim_mcp.app.rooms import App, Facts, Needs, Seams
+from sim_mcp.catalog import ToolSource
+from sim_mcp.config import Settings
+from sim_mcp.gateway import (
+    Administration,
+    Attempts,
+    Audit,
+    Curation,
+    Follower,
+    Gateway,
+    LiveCalls,
+    Redactor,
+    Runs,
+    StatusDesk,
+    Tenancy,
+    TenantLimits,
+)
+from sim_mcp.model.errors import InvalidInput, SimMcpError
+from sim_mcp.model.facts import SettingsChanged
+from sim_mcp.model.principal import TenantId
+from sim_mcp.model.run import RunId
+from sim_mcp.resilience import Breakers, RetryPolicy, Throttle
+from sim_mcp.sim import SimClients
+from sim_mcp.store import Store
+
+log = logging.getLogger(__name__)
+
+CHANGES_EVERY_S = 1.0
+
+
+class Wiring:
+    """The wiring, in the order in which the rooms stand on each other."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        outside: Seams,
+        needs: Needs,
+        store: Store,
+        tenancy: Tenancy,
+        clients: SimClients,
+        facts: Facts,
+        background: TaskGroup,
+    ) -> None:
+        self._settings, self._outside, self._needs = settings, outside, needs
+        self._store, self._tenancy, self._clients = store, tenancy, clients
+        self._facts, self._background = facts, background
+        clock = outside.clock
+        self._live = LiveCalls()
+        self._redactor = Redactor(settings.redact_keys)
+        self._breakers = Breakers(clock, observer=facts)
+        self._throttle = Throttle(clock)
+        self._retry = RetryPolicy(outside.random)
+        self._tools = ToolSource()
+        self._audit = Audit(
+            executions=store.executions,
+            live=self._live,
+            redactor=self._redactor,
+            clock=clock,
+            new_id=outside.new_id,
+            observer=facts,
+        )
+        self._follower = Follower(
+            store=store,
+            tenancy=tenancy,
+            clients=clients,
+            breakers=self._breakers,
+            audit=self._audit,
+            live=self._live,
+            clock=clock,
+        )
+        self._limits = TenantLimits(
+            rate_per_minute=settings.rate_per_minute,
+            max_concurrency=settings.max_concurrency,
+            monthly_executions=settings.monthly_executions,
+        )
+
+    def app(self) -> App:
+        """The doors' view of the rooms."""
+        gateway = self._gateway()
+        runs = Runs(
+            gateway=gateway,
+            store=self._store,
+            tenancy=self._tenancy,
+            clients=self._clients,
+            breakers=self._breakers,
+            retry=self._retry,
+            audit=self._audit,
+            follower=self._follower,
+            live=self._live,
+            redactor=self._redactor,
+            background=self._background,
+            clock=self._outside.clock,
+        )
+        administration = Administration(
+            store=self._store,
+            tenancy=self._tenancy,
+            clients=self._clients,
+            default_base_url=self._settings.sim_base_url,
+            allowed_hosts=self._settings.sim_allowed_hosts,
+            observer=self._facts,
+        )
+        workflows = Curation(
+            store=self._store,
+            gateway=gateway,
+            tenancy=self._tenancy,
+            clients=self._clients,
+            observer=self._facts,
+        )
+        status = StatusDesk(
+            store=self._store,
+            gateway=gateway,
+            tenancy=self._tenancy,
+            clients=self._clients,
+            breakers=self._breakers,
+            throttle=self._throttle,
+            limits=self._limits,
+            clock=self._outside.clock,
+        )
+        return App(
+            settings=self._settings,
+            gateway=gateway,
+            runs=runs,
+            administration=administration,
+            workflows=workflows,
+            status=status,
+            tokens=self._store.tokens,
+            store=self._store,
+            facts=self._facts,
+            follower=self._follower,
+        )
+
+    async def start_background(self) -> None:
+        """Read the spec files, then start following runs, files and other processes' changes."""
+        directory = self._settings.tool_specs
+        if directory is not None:
+            if not directory.is_dir():
+                raise InvalidInput(f"SIM_MCP_TOOL_SPECS names {str(directory)!r}, which is not a directory.")
+            self._tools.reload(directory)
+        if not self._needs.follows_up:
+            return
+        if directory is not None:
+            self._background.start_soon(self._watch_specs, directory)
+        self._background.start_soon(self._follower.run)
+        self._background.start_soon(self._watch_changes)
+
+    async def drain(self) -> None:
+        """Wait for calls under way, at most `drain_s` seconds."""
+        with anyio.move_on_after(self._needs.drain_s):
+            await self._live.until_empty()
+
+    def _gateway(self) -> Gateway:
+        attempts = Attempts(
+            audit=self._audit,
+            clients=self._clients,
+            breakers=self._breakers,
+            retry=self._retry,
+            clock=self._outside.clock,
+            new_run_id=lambda: RunId(self._outside.new_id()),
+            observer=self._facts,
+        )
+        return Gateway(
+            store=self._store,
+            tools=self._tools,
+            tenancy=self._tenancy,
+            audit=self._audit,
+            attempts=attempts,
+            throttle=self._throttle,
+            limits=self._limits,
+            live=self._live,
+            redactor=self._redactor,
+            background=self._background,
+            clock=self._outside.clock,
+            kick=self._follower.kick,
+        )
+
+    async def _watch_specs(self, directory: Path) -> None:
+        async def on_change(tenants: frozenset[TenantId]) -> None:
+            for tenant_id in tenants:
+                self._facts(SettingsChanged(tenant_id=tenant_id, kind="tools"))
+
+        await self._tools.watch(directory, on_change)
+
+    async def _watch_changes(self) -> None:
+        """Notice what other processes on the same database change, and tell our observers."""
+        seen = await self._store.changes.latest()
+        while True:
+            await self._outside.clock.sleep(CHANGES_EVERY_S)
+            try:
+                seen, changes = await self._store.changes.changes_since(seen)
+            except SimMcpError as error:
+                log.warning("changes cannot be read: %s", error.message)
+                continue
+            for change in changes:
+                self._facts(SettingsChanged(tenant_id=change.tenant_id, kind=change.kind.value))

@@ -1,0 +1,92 @@
+"""REST about the connection to SIM: setting it up, looking at it, and what the account offers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.responses import Response
+
+from sim_mcp.model.errors import NotFound
+from sim_mcp.model.tool import WorkflowId
+from sim_mcp.transports import rest_views as views
+from sim_mcp.transports.http_answers import Answer
+from sim_mcp.transports.http_bearer import principal_of
+from sim_mcp.transports.rest_requests import read_body, read_query
+from sim_mcp.transports.schemas import Nothing, SetupRequest, WorkflowsQuery
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from sim_mcp.app import App
+    from sim_mcp.model.integration import Integration
+
+
+async def set_up(app: App, request: Request) -> Response:
+    """POST /setup: try the key at SIM, store it sealed, answer 201 with the integration's id."""
+    body = await read_body(request, SetupRequest)
+    report = await app.administration.set_up(
+        principal_of(request.scope),
+        api_key=body.api_key.get_secret_value(),
+        base_url=body.base_url,
+        is_enabled=body.enabled,
+        organization_id=body.organization_id,
+    )
+    return Answer({"integrationTenantId": report.integration.id}, 201)
+
+
+async def settings(app: App, request: Request) -> Response:
+    """GET /settings: what is in force, never the key."""
+    read_query(request, Nothing)
+    found = await app.administration.settings(principal_of(request.scope))
+    if found is None:
+        return Answer(views.no_integration_json(app.settings.sim_base_url))
+    return Answer(views.integration_json(found))
+
+
+async def remove(app: App, request: Request) -> Response:
+    """DELETE /settings: remove the integration and destroy its key; 204."""
+    read_query(request, Nothing)
+    await app.administration.remove(principal_of(request.scope))
+    return Response(status_code=204)
+
+
+async def status(app: App, request: Request) -> Response:
+    """GET /status/{integrationTenantId}: whether it is switched on."""
+    return Answer({"enabled": (await _own(app, request)).is_enabled})
+
+
+async def integration(app: App, request: Request) -> Response:
+    """GET /integration-tenant/{integrationTenantId}: the settings by their id, redacted."""
+    return Answer(views.integration_json(await _own(app, request)))
+
+
+async def health(app: App, request: Request) -> Response:
+    """GET /health: whether SIM answers this tenant; 503 when it does not, so that monitors notice."""
+    read_query(request, Nothing)
+    answer = views.health_json(await app.status.health(principal_of(request.scope)))
+    return Answer(answer, 503 if answer["status"] == "failing" else 200)
+
+
+async def workflows(app: App, request: Request) -> Response:
+    """GET /workflows: one page of what the SIM account offers."""
+    query = read_query(request, WorkflowsQuery)
+    found = await app.workflows.discover(
+        principal_of(request.scope), search=query.search, limit=query.limit, cursor=query.cursor
+    )
+    return Answer(views.discovery_json(found))
+
+
+async def validate(app: App, request: Request) -> Response:
+    """GET /workflows/{workflowId}/validate: whether it is deployed and matches what is pinned."""
+    read_query(request, Nothing)
+    workflow_id = WorkflowId(request.path_params["workflowId"])
+    found = await app.workflows.validate(principal_of(request.scope), workflow_id)
+    return Answer(views.validation_json(found))
+
+
+async def _own(app: App, request: Request) -> Integration:
+    read_query(request, Nothing)
+    found = await app.administration.settings(principal_of(request.scope))
+    if found is None or found.id != request.path_params["integrationTenantId"]:
+        raise NotFound("There is no such integration.")
+    return found

@@ -1,0 +1,109 @@
+"""Reading REST requests: bounded, strict, and with each fault at its path."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from sim_mcp.model.errors import Fault, InvalidInput, PayloadTooLarge
+from sim_mcp.model.json import is_object
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+M = TypeVar("M", bound=BaseModel)
+
+LARGEST_BODY_BYTES = 10 * 1024 * 1024
+
+
+async def read_body(request: Request, model: type[M]) -> M:
+    """The JSON body as `model`; an empty body counts as `{}`.
+
+    Raises:
+        InvalidInput: not a JSON object, or not what `model` wants; each fault with its path.
+        PayloadTooLarge: more than 10 MiB.
+    """
+    raw = await _read(request)
+    if (
+        raw
+        and request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json"
+    ):
+        raise InvalidInput("Send the body as JSON, with `Content-Type: application/json`.")
+    return _checked(model, _parsed(raw) if raw else {}, prefix="$")
+
+
+def read_query(request: Request, model: type[M]) -> M:
+    """The query parameters as `model`.
+
+    Raises:
+        InvalidInput: an unknown, repeated or unfit parameter.
+    """
+    items = request.query_params.multi_items()
+    repeated = [name for name, count in Counter(name for name, _ in items).items() if count > 1]
+    if repeated:
+        faults = tuple(Fault(name, "is given more than once") for name in repeated)
+        raise InvalidInput(_listed("The query is not valid", faults), faults=faults)
+    return _checked(model, dict(items), prefix="")
+
+
+async def _read(request: Request) -> bytes:
+    declared = request.headers.get("content-length", "")
+    if declared.isascii() and declared.isdigit() and int(declared[:20]) > LARGEST_BODY_BYTES:
+        _refuse_size()
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LARGEST_BODY_BYTES:
+            _refuse_size()
+    return bytes(body)
+
+
+def _refuse_size() -> NoReturn:
+    raise PayloadTooLarge(f"The body is larger than the limit of {LARGEST_BODY_BYTES} bytes. Send less.")
+
+
+def _parsed(raw: bytes) -> object:
+    try:
+        value = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):  # the parser's own words may repeat the body, which may hold a key
+        raise InvalidInput("The body is not valid JSON.") from None
+    if not is_object(value):
+        raise InvalidInput("The body must be a JSON object.")
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _checked(model: type[M], value: object, *, prefix: str) -> M:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        faults = tuple(
+            Fault(_path(item["loc"], prefix), _words(item["type"], item["msg"]))
+            for item in error.errors(include_url=False, include_input=False, include_context=False)
+        )
+        what = "The body is not valid" if prefix else "The query is not valid"
+        raise InvalidInput(_listed(what, faults), faults=faults) from None
+
+
+def _path(location: tuple[int | str, ...], prefix: str) -> str:
+    parts = [prefix] if prefix else []
+    return ".".join([*parts, *(str(part)[:64] for part in location)])
+
+
+def _words(kind: str, message: str) -> str:
+    if kind == "missing":
+        return "is required"
+    if kind == "extra_forbidden":
+        return "is not known here"
+    text = message.removeprefix("Value error, ").removeprefix("Input ")
+    return text[:1].lower() + text[1:]
+
+
+def _listed(what: str, faults: tuple[Fault, ...]) -> str:
+    return f"{what}. {'; '.join(f'{fault.path}: {fault.message}' for fault in faults[:10])}."
