@@ -33,6 +33,10 @@ from sim_mcp.sim import SimClients
 log = logging.getLogger(__name__)
 
 
+class _NoLongerWanted(Exception):
+    """The row is final or its cancel was requested: this attempt must not be sent."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
     """Everything that performing one row needs. Holds the unredacted input: never log it."""
@@ -77,6 +81,9 @@ class Attempts:
             attempt += 1
             try:
                 run = await self._attempt(intent, live, attempt)
+            except _NoLongerWanted:  # cancelled; the earlier attempts provably did not start
+                await self._audit.close(intent.execution, Status.CANCELLED, None)
+                return
             except SimError as error:
                 wait_s = self._wait_s(intent, error, attempt, self._clock.monotonic() - began_s)
                 if wait_s is None:
@@ -90,19 +97,16 @@ class Attempts:
                 await self._audit.fail(intent.execution, error, intent.secrets)
                 return
             else:
-                if run is None:  # cancelled before this attempt; the earlier ones provably did not start
-                    await self._audit.close(intent.execution, Status.CANCELLED, None)
-                else:
-                    await self._audit.settle(intent.execution, run, intent.secrets)
+                await self._audit.settle(intent.execution, run, intent.secrets)
                 return
 
-    async def _attempt(self, intent: Intent, live: LiveCall, attempt: int) -> Run | None:
+    async def _attempt(self, intent: Intent, live: LiveCall, attempt: int) -> Run:
         breaker = self._breakers.of(intent.integration.tenant_id, intent.integration.base_url)
         with breaker.guard():
             client = await self._clients.get(intent.integration)
             run_id = self._new_run_id()
             if not await self._audit.begin_attempt(intent.execution, run_id=run_id, attempt=attempt):
-                return None
+                raise _NoLongerWanted  # through the guard, which must not take this for an answer
             return await client.execute(intent.request, run_id=run_id, on_text=live.add_text)
 
     def _wait_s(self, intent: Intent, error: SimError, attempt: int, elapsed_s: float) -> float | None:

@@ -78,8 +78,9 @@ def verdict_on(error: BaseException | None) -> _Verdict:
     if not isinstance(error, SimError):
         return _Verdict.NEUTRAL
     if isinstance(error, SimTimeout):
-        # With a status it is SIM's own word that the *run* took too long (sim-api 1.8).
-        return _Verdict.FAILED if error.sim_status is None else _Verdict.ANSWERED
+        # With a status it is SIM's own word that the *run* took too long (sim-api 1.8). Without one
+        # the tool's own time ran out, which tells a slow workflow from a dead SIM no better.
+        return _Verdict.NEUTRAL if error.sim_status is None else _Verdict.ANSWERED
     return _Verdict.FAILED if isinstance(error, (SimUnavailable, SimAnswerLost)) else _Verdict.ANSWERED
 
 

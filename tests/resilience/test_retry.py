@@ -75,7 +75,8 @@ def test_what_may_be_repeated_is_a_table(kind: type[SimError], verb: Verb) -> No
 
 def test_the_table_knows_every_error() -> None:
     """A new error of SIM's has to be decided upon here."""
-    assert descendants(SimError) - {SimError} == set(MAY_REPEAT)
+    known = {kind for kind in descendants(SimError) if kind.__module__ == SimError.__module__}
+    assert known - {SimError} == set(MAY_REPEAT)
 
 
 @pytest.mark.requirement("R36")

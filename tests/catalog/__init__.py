@@ -1,0 +1,1 @@
+"""Tool specs, and the tools that are made of them."""
