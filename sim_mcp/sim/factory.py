@@ -13,15 +13,15 @@ from sim_mcp.model.clock import Clock
 from sim_mcp.model.errors import NotConfigured
 from sim_mcp.model.integration import Integration, IntegrationId
 from sim_mcp.model.principal import TenantId
-from sim_mcp.sim.client import SimClient
 from sim_mcp.sim.flight import Flight
 from sim_mcp.sim.hosts import AllowedHosts, check_base_url
-from sim_mcp.sim.wire import Wire
 
 if TYPE_CHECKING:
     import ssl
 
     import httpx
+
+    from sim_mcp.sim.client import SimClient
 
 MAX_CLIENTS = 512
 
@@ -137,6 +137,9 @@ class SimClients:
         return client
 
     def _client(self, integration: Integration, api_key: str) -> SimClient:
+        from sim_mcp.sim.client import SimClient
+        from sim_mcp.sim.wire import Wire
+
         base_url = check_base_url(integration.base_url, allowed_hosts=self._allowed.patterns)
         wire = Wire(
             base_url=base_url,

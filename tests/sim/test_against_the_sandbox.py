@@ -29,7 +29,8 @@ from sim_mcp.model.execution import Status
 from sim_mcp.model.integration import Dialect, Integration
 from sim_mcp.model.run import RunId, RunRequest
 from sim_mcp.model.tool import Mode, WorkflowId
-from sim_mcp.sim import SimClient, SimClients, file_fields_of, input_schema_of
+from sim_mcp.sim import SimClients, file_fields_of, input_schema_of
+from sim_mcp.sim.client import SimClient
 from sim_mcp.sim.fake import FakeSim, demo_account, faults, workflow_id
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("R39")]

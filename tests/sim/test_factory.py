@@ -15,7 +15,8 @@ from sim_mcp.model.clock import ManualClock
 from sim_mcp.model.errors import InvalidInput, NotConfigured, SimUnavailable
 from sim_mcp.model.integration import Integration, IntegrationId
 from sim_mcp.model.principal import TenantId
-from sim_mcp.sim import SimClient, SimClients
+from sim_mcp.sim import SimClients
+from sim_mcp.sim.client import SimClient
 from tests.sim.scripted import says
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("R12")]

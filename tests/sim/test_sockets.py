@@ -18,7 +18,8 @@ from sim_mcp.model.execution import Status
 from sim_mcp.model.integration import Integration
 from sim_mcp.model.run import RunId
 from sim_mcp.model.tool import WorkflowId
-from sim_mcp.sim import SimClient, SimClients
+from sim_mcp.sim import SimClients
+from sim_mcp.sim.client import SimClient
 from sim_mcp.sim.hosts import AllowedHosts
 from sim_mcp.sim.pool import GuardedResolver
 from tests.sim.scripted import KEY, request_of

@@ -1,0 +1,268 @@
+"""What each workflow of the sandbox does with its input."""
+
+from __future__ import annotations
+
+import json
+import math
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from sim_mcp.sim.fake.outcomes import Completed, Failed, Outcome, Paused, PausePoint, Plan
+from sim_mcp.sim.fake.timing import iso
+from sim_mcp.sim.fake.workflows import Behaviour
+
+LARGE_VALUE_BYTES = 8 * 1024 * 1024
+"""Values above this leave the answer and are replaced by a reference (sim-api 1.6)."""
+
+PUBLIC_URL = "http://localhost:3000"
+"""What this SIM believes its address to be. As in many real installations nobody outside can reach it."""
+
+_WORD_S = 0.02
+_WAIT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occasion:
+    """What a behaviour may know: its typed arguments, what was sent in truth, who runs, and when.
+
+    `brief_s` is how long a step takes that does not wait for anything.
+    """
+
+    arguments: dict[str, Any]
+    submitted: Any
+    workflow_id: str
+    run_id: str
+    now: datetime
+    brief_s: float
+
+
+def block_id(workflow_id: str, block: str) -> str:
+    """The stable id of a block."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{workflow_id}/{block}"))
+
+
+def planned(behaviour: Behaviour, occasion: Occasion) -> Plan:
+    """What a run of `behaviour` will come to."""
+    arguments = occasion.arguments
+    outcome = _OUTCOMES[behaviour](occasion)
+    duration_s = occasion.brief_s
+    if behaviour == "slow":
+        duration_s = max(0.0, _number(arguments.get("seconds"), 2.0))
+    if isinstance(outcome, Completed):
+        duration_s += _WORD_S * len(outcome.streamed)
+    return Plan(duration_s=duration_s, outcome=outcome)
+
+
+def _quick(occasion: Occasion) -> Outcome:
+    names = ("employee", "hours", "billable", "tags", "meta")
+    fields = {name: occasion.arguments.get(name, "") for name in names}
+    billable = "billable" if fields["billable"] is True else "not billable"
+    summary = f"{fields['employee'] or 'Somebody'} worked {fields['hours'] or 0} hours, {billable}"
+    return Completed(output=_result({**fields, "summary": summary}))
+
+
+def _echo(occasion: Occasion) -> Outcome:
+    return Completed(output=_result(occasion.submitted))
+
+
+def _slow(occasion: Occasion) -> Outcome:
+    return Completed(output=_result({"done": True, "waited": occasion.arguments.get("seconds")}))
+
+
+def _streaming(occasion: Occasion) -> Outcome:
+    topic = occasion.arguments.get("topic") or "nothing in particular"
+    text = f"Here is what the sandbox knows about {topic}: not much, but it says so word by word."
+    words = text.split(" ")
+    chunks = tuple(word if at == 0 else f" {word}" for at, word in enumerate(words))
+    return Completed(output={"content": text, "model": "sandbox-1"}, streamed=chunks)
+
+
+def _failing(occasion: Occasion) -> Outcome:
+    status = int(_number(occasion.arguments.get("status"), 500.0))
+    if status == 400:
+        fields = ", ".join(("input", "conversationId", "files", *occasion.arguments))
+        message = f'"nope" doesn\'t exist on block "start". Available fields: {fields}'
+        return Failed(message=message, http_status=400)
+    texts = {401: "Unauthorized", 404: "Not found", 429: "429 rate limited"}
+    if status in texts:
+        return Failed(
+            message=texts[status], block="CRM 1", http_status=status, output={"error": texts[status]}
+        )
+    message = "Line 1: `throw new Error('Division by zero in block')` - Division by zero in block"
+    return Failed(message=message, http_status=status if 400 <= status <= 599 else 500)
+
+
+def _large(occasion: Occasion) -> Outcome:
+    count = int(_number(occasion.arguments.get("rows"), 1000.0))
+    text = "x" * int(_number(occasion.arguments.get("row_bytes"), 40.0))
+    rows = [{"i": at, "text": text} for at in range(count)]
+    return Completed(output=_lightened(_result({"rows": rows}), occasion))
+
+
+def _respond(occasion: Occasion) -> Outcome:
+    body = occasion.arguments.get("body") or {"teapot": True}
+    headers = {"Content-Type": "application/json", "X-Custom": "yes"}
+    status = int(_number(occasion.arguments.get("status"), 418.0))
+    return Completed(output={"data": body, "status": status, "headers": headers}, responds=True)
+
+
+def _files(occasion: Occasion) -> Outcome:
+    return Completed(output=_result({"receipts": occasion.arguments.get("receipts", "")}))
+
+
+def _asking(occasion: Occasion) -> Outcome:
+    variant = occasion.arguments.get("variant")
+    if variant == "time":
+        return _waiting(occasion)
+    if variant == "parallel":
+        # The marks that SIM adds to a parallel branch: not ASCII, so a client must encode them.
+        points = tuple(_question(occasion, f"human\u208d{at}\u208e") for at in (0, 1))
+        shown = {"pausedBlocks": [each.response for each in points], "pauseCount": len(points)}
+        return Paused(output=shown, points=points)
+    point = _question(occasion, "human")
+    if variant == "api":
+        order: dict[str, Any] = {"orderId": "o-1", "operation": "api", "responseStructure": []}
+        response = {
+            "data": {**order, "_resume": links(occasion, point.context_id)},
+            "status": 202,
+            "headers": {},
+        }
+        point = _replaced(point, response)
+    elif variant == "api_scalar":
+        point = _replaced(point, {"data": "waiting for a decision", "status": 200, "headers": {}})
+    then = "ask_again" if variant == "twice" else "end"
+    return Paused(output=point.response, points=(point,), then=then)
+
+
+def _waiting(occasion: Occasion) -> Outcome:
+    resume_at = occasion.now + timedelta(seconds=_WAIT_S)
+    wait = block_id(occasion.workflow_id, "wait")
+    shown = {"waitDuration": int(_WAIT_S * 1000), "resumeAt": iso(resume_at)}
+    point = PausePoint(context_id=wait, block_id=wait, response=shown, kind="time", resume_at=resume_at)
+    return Paused(output=shown, points=(point,))
+
+
+def asked_again(occasion: Occasion) -> Paused:
+    """The second question of the `twice` variant."""
+    point = _question(occasion, "human-2")
+    return Paused(output=point.response, points=(point,))
+
+
+def answered(occasion: Occasion, submission: dict[str, Any]) -> Completed:
+    """What `asking` comes to once a human has answered. A missing answer is an empty text (sim-api 12.12)."""
+    fields = {name: submission.get(name, "") for name in ("approved", "note")}
+    return Completed(output=_result({**fields, "amount": occasion.arguments.get("amount")}))
+
+
+def waited() -> Completed:
+    """What the `time` variant comes to by itself."""
+    return Completed(output=_result({"resumed": True}))
+
+
+def links(occasion: Occasion, context_id: str) -> dict[str, str]:
+    """Where SIM says an answer may be given. Not encoded, as in SIM (sim-api 6.4)."""
+    path = f"resume/{occasion.workflow_id}/{occasion.run_id}"
+    return {
+        "apiUrl": f"{PUBLIC_URL}/api/{path}/{context_id}",
+        "uiUrl": f"{PUBLIC_URL}/{path}",
+        "contextId": context_id,
+        "executionId": occasion.run_id,
+        "workflowId": occasion.workflow_id,
+    }
+
+
+def _question(occasion: Occasion, block: str) -> PausePoint:
+    name, _, branch = block.partition("\u208d")
+    context_id = block_id(occasion.workflow_id, name) + (f"\u208d{branch}" if branch else "")
+
+    def asked(field: str, kind: str, description: str, *, required: bool) -> dict[str, Any]:
+        return {
+            "id": block_id(occasion.workflow_id, field),
+            "name": field,
+            "label": field,
+            "type": kind,
+            "description": description,
+            "value": "",
+            "required": required,
+        }
+
+    shown = {
+        "operation": "human",
+        "responseStructure": [
+            {"name": "amount", "type": "number", "value": occasion.arguments.get("amount")},
+        ],
+        "inputFormat": [
+            asked("approved", "boolean", "Approve the refund?", required=True),
+            asked("note", "string", "Reason", required=False),
+        ],
+        "submission": None,
+        "_resume": links(occasion, context_id),
+    }
+    response = {"data": shown, "status": 200, "headers": {"Content-Type": "application/json"}}
+    return PausePoint(context_id=context_id, block_id=context_id, response=response)
+
+
+def _replaced(point: PausePoint, response: dict[str, Any]) -> PausePoint:
+    return PausePoint(context_id=point.context_id, block_id=point.block_id, response=response)
+
+
+def _result(value: Any) -> dict[str, Any]:
+    return {"result": value, "stdout": ""}
+
+
+def _number(value: Any, otherwise: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return otherwise
+    return float(value)
+
+
+def _lightened(value: Any, occasion: Occasion) -> Any:
+    """Replace what is too heavy by references, from the leaves up."""
+    if _weight_bytes(value) <= LARGE_VALUE_BYTES:
+        return value
+    if isinstance(value, dict):
+        members = cast("dict[str, Any]", value)
+        value = {name: _lightened(each, occasion) for name, each in members.items()}
+        if _weight_bytes(value) <= LARGE_VALUE_BYTES:
+            return value
+    return _reference(value, occasion)
+
+
+def _weight_bytes(value: Any) -> int:
+    return len(json.dumps(value, separators=(",", ":")))
+
+
+def _reference(value: Any, occasion: Occasion) -> dict[str, Any]:
+    kind: str = "object"
+    preview: Any = None
+    if isinstance(value, str):
+        kind, preview = "string", value[:20]
+    elif isinstance(value, list):
+        kind, preview = "array", cast("list[Any]", value)[:1]
+    identity = f"lv_{block_id(occasion.run_id, kind).replace('-', '')[:12]}"
+    return {
+        "__simLargeValueRef": True,
+        "version": 1,
+        "id": identity,
+        "kind": kind,
+        "size": _weight_bytes(value),
+        "key": f"execution/{occasion.workflow_id}/{occasion.run_id}/large-value-{identity}.json",
+        "executionId": occasion.run_id,
+        "preview": preview,
+    }
+
+
+_OUTCOMES: dict[Behaviour, Callable[[Occasion], Outcome]] = {
+    "quick": _quick,
+    "echo": _echo,
+    "slow": _slow,
+    "streaming": _streaming,
+    "failing": _failing,
+    "asking": _asking,
+    "large": _large,
+    "respond": _respond,
+    "files": _files,
+}
