@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sim_mcp.gateway.audit import Audit
+from sim_mcp.gateway.forms import with_pauses
 from sim_mcp.gateway.live import LiveCall
 from sim_mcp.gateway.outcomes import lost_run_error
 from sim_mcp.gateway.redaction import Secrets
@@ -107,7 +108,12 @@ class Attempts:
             run_id = self._new_run_id()
             if not await self._audit.begin_attempt(intent.execution, run_id=run_id, attempt=attempt):
                 raise _NoLongerWanted  # through the guard, which must not take this for an answer
-            return await client.execute(intent.request, run_id=run_id, on_text=live.add_text)
+            began_s = self._clock.monotonic()
+            run = await client.execute(intent.request, run_id=run_id, on_text=live.add_text)
+        run = await with_pauses(client, intent.request.workflow_id, run.run_id or run_id, run)
+        if run.duration_ms is None and run.status.is_final:  # a stream does not tell (sim-api 1.10)
+            return replace(run, duration_ms=round((self._clock.monotonic() - began_s) * 1000))
+        return run
 
     def _wait_s(self, intent: Intent, error: SimError, attempt: int, elapsed_s: float) -> float | None:
         if error.began is not RunBegan.NO:

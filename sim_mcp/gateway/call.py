@@ -125,6 +125,10 @@ class Gateway:
         with self._live.waiting(live):
             self._live.begin(live)
             self._background.start_soon(self._perform, intent, live, admission)
+            if watch is not None:  # at once, so that whoever cancels knows what to cancel
+                await watch(
+                    Progress(execution_id=live.execution_id, elapsed_s=0.0, status=intent.execution.status)
+                )
             return await self._wait(intent.execution, patience_s, watch, live=live)
 
     async def decline(self, call: Call) -> ExecutionId:

@@ -8,12 +8,13 @@ of many processes exactly one asks. Nothing here ever starts a run.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import anyio
 
 from sim_mcp.gateway.audit import LEASE_S, Audit
+from sim_mcp.gateway.forms import with_pauses
 from sim_mcp.gateway.live import LiveCalls
 from sim_mcp.gateway.outcomes import lost_run_error, next_check_at
 from sim_mcp.gateway.redaction import Secrets
@@ -25,7 +26,7 @@ from sim_mcp.model.integration import Integration
 from sim_mcp.model.run import Run, RunId
 from sim_mcp.model.tool import Mode, WorkflowId
 from sim_mcp.resilience import Breakers
-from sim_mcp.sim import SimClient, SimClients
+from sim_mcp.sim import SimClients
 from sim_mcp.store import Store
 
 log = logging.getLogger(__name__)
@@ -144,9 +145,7 @@ class Follower:
                 run = await client.run(workflow_id, run_id, job_id=execution.job_id)
             except SimNotFound:
                 return _Found(is_absent=True)
-        if run.status is Status.PAUSED and not run.pauses:
-            run = await _with_pauses(client, workflow_id, run_id, run)
-        return _Found(run=run)
+        return _Found(run=await with_pauses(client, workflow_id, run_id, run))
 
     async def _record(self, execution: Execution, run: Run) -> None:
         if not run.status.is_final and self._is_overdue(execution):
@@ -208,10 +207,3 @@ class Follower:
     async def _end_after_round(self, scope: anyio.CancelScope) -> None:
         await self._clock.sleep(ROUND_S)
         scope.cancel()
-
-
-async def _with_pauses(client: SimClient, workflow_id: WorkflowId, run_id: RunId, run: Run) -> Run:
-    try:
-        return replace(run, pauses=await client.pauses(workflow_id, run_id))
-    except SimError:  # the form is a comfort; that the run is paused is the truth
-        return run

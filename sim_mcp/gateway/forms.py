@@ -1,10 +1,28 @@
-"""The form of a paused run: which one an answer is for, and whether it fits."""
+"""The form of a paused run: where it comes from, which one an answer is for, and whether it fits."""
 
 from __future__ import annotations
 
-from sim_mcp.model.errors import Conflict, Fault, InvalidInput
-from sim_mcp.model.execution import Execution
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sim_mcp.model.errors import Conflict, Fault, InvalidInput, SimError
+from sim_mcp.model.execution import Execution, Status
 from sim_mcp.model.json import JsonObject, is_array, is_object
+from sim_mcp.model.run import Run, RunId
+from sim_mcp.model.tool import WorkflowId
+
+if TYPE_CHECKING:
+    from sim_mcp.sim import SimClient
+
+
+async def with_pauses(client: SimClient, workflow_id: WorkflowId, run_id: RunId, run: Run) -> Run:
+    """`run` with what it waits for, asked of SIM when it is paused and its answer did not tell."""
+    if run.status is not Status.PAUSED or run.pauses:
+        return run
+    try:
+        return replace(run, pauses=await client.pauses(workflow_id, run_id))
+    except SimError:  # the form is a comfort; that the run is paused is the truth
+        return run
 
 
 def pause_point(row: Execution, context_id: str | None) -> JsonObject:

@@ -10,7 +10,7 @@ from anyio.abc import TaskGroup
 from sim_mcp.gateway.audit import Audit
 from sim_mcp.gateway.call import Gateway
 from sim_mcp.gateway.follow_up import Follower
-from sim_mcp.gateway.forms import check_answer, pause_point
+from sim_mcp.gateway.forms import check_answer, pause_point, with_pauses
 from sim_mcp.gateway.live import LiveCalls, Watch, detached
 from sim_mcp.gateway.redaction import Redactor
 from sim_mcp.gateway.tenancy import Tenancy
@@ -234,5 +234,8 @@ class Runs:
                     raise
                 await self._clock.sleep(wait_s)
             else:
+                run = await with_pauses(
+                    client, WorkflowId(row.workflow_id or ""), RunId(row.run_id or ""), run
+                )
                 await self._audit.settle(row, run, secrets)
                 return

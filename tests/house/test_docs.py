@@ -21,8 +21,9 @@ def settings_page() -> str:
     lines = [
         "# Settings",
         "",
-        "Read from the environment first, then from `sim-mcp.toml` in the working directory or the file of `--config`",
-        "(keys: the names in lower case without `SIM_MCP_`). An unknown name is an error that tells the nearest one.",
+        "Read from the environment first, then from `sim-mcp.toml` in the working directory or the file",
+        "of `--config` (keys: the names in lower case without `SIM_MCP_`). An unknown name is an error that",
+        "tells the nearest one.",
         "",
         "| Variable | Default | Meaning |",
         "|---|---|---|",

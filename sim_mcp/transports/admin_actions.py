@@ -1,0 +1,151 @@
+"""What each admin tool does: one door of the app, and its answer as a tool result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from sim_mcp.app import ExecutionFilter
+from sim_mcp.model.execution import Status, Trigger
+from sim_mcp.model.json import JsonObject, is_object
+from sim_mcp.model.principal import Principal
+from sim_mcp.model.tool import WorkflowId
+from sim_mcp.transports import admin_views as views
+from sim_mcp.transports.admin_arguments import moment_in
+from sim_mcp.transports.admin_schemas import LONGEST_WAIT_S
+from sim_mcp.transports.cutting import compact
+from sim_mcp.transports.results import execution_result, text_result
+from sim_mcp.transports.sentences import state_sentence
+
+if TYPE_CHECKING:
+    from mcp_types import CallToolResult
+
+    from sim_mcp.app import App, Watch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One call of an admin tool; `arguments` are checked against its input schema."""
+
+    app: App
+    principal: Principal
+    arguments: JsonObject
+    tool_name: str
+    watch: Watch
+
+    def text(self, name: str) -> str:
+        """A required text."""
+        return str(self.arguments[name])
+
+    def maybe_text(self, name: str) -> str | None:
+        """A text that may be absent."""
+        return None if name not in self.arguments else self.text(name)
+
+    def number(self, name: str, default: float) -> float:
+        """A number that may be absent."""
+        return float(cast("float", self.arguments.get(name, default)))
+
+
+async def get_settings(request: Request) -> CallToolResult:
+    """`sim_get_settings`."""
+    found = await request.app.administration.settings(request.principal)
+    return _shown(views.settings_view(found, default_base_url=request.app.settings.sim_base_url))
+
+
+async def get_status(request: Request) -> CallToolResult:
+    """`sim_status`."""
+    status = await request.app.status.of(request.principal)
+    return _shown(views.status_view(status, default_base_url=request.app.settings.sim_base_url))
+
+
+async def list_executions(request: Request) -> CallToolResult:
+    """`sim_list_executions`."""
+    workflow_id = request.maybe_text("workflow_id")
+    status = request.maybe_text("status")
+    triggered_by = request.maybe_text("triggered_by")
+    chosen = ExecutionFilter(
+        workflow_id=None if workflow_id is None else WorkflowId(workflow_id),
+        status=None if status is None else Status(status),
+        triggered_by=None if triggered_by is None else Trigger(triggered_by),
+        since=moment_in(request.tool_name, request.arguments, "since"),
+        until=moment_in(request.tool_name, request.arguments, "until"),
+    )
+    page = await request.app.runs.page(
+        request.principal,
+        chosen,
+        limit=int(request.number("limit", 20)),
+        offset=int(request.number("offset", 0)),
+        cursor=request.maybe_text("cursor"),
+    )
+    return _shown(views.page_view(page))
+
+
+async def get_execution(request: Request) -> CallToolResult:
+    """`sim_get_execution`."""
+    row = await request.app.runs.get(
+        request.principal,
+        request.text("execution_id"),
+        wait_s=request.number("wait_s", 0),
+        watch=request.watch,
+    )
+    shown = views.execution_view(row)
+    text = compact(shown)
+    if row.status is Status.COMPLETED:
+        return text_result(shown, text)
+    return text_result(shown, state_sentence(row), text)
+
+
+async def validate_workflow(request: Request) -> CallToolResult:
+    """`sim_validate_workflow`."""
+    workflow_id = WorkflowId(request.text("workflow_id"))
+    found = await request.app.workflows.validate(request.principal, workflow_id)
+    return _shown(views.validation_view(found))
+
+
+async def discover_workflows(request: Request) -> CallToolResult:
+    """`sim_discover_workflows`."""
+    found = await request.app.workflows.discover(
+        request.principal,
+        search=request.maybe_text("search"),
+        limit=int(request.number("limit", 20)),
+        cursor=request.maybe_text("cursor"),
+    )
+    return _shown(views.discovery_view(found))
+
+
+async def allow_workflow(request: Request) -> CallToolResult:
+    """`sim_allow_workflow`."""
+    tool = await request.app.workflows.allow(request.principal, request.arguments)
+    return _shown(views.tool_view(tool))
+
+
+async def disallow_workflow(request: Request) -> CallToolResult:
+    """`sim_disallow_workflow`."""
+    name = request.text("name")
+    await request.app.workflows.disallow(request.principal, name)
+    return _shown({"name": name, "is_allowed": False})
+
+
+async def cancel_execution(request: Request) -> CallToolResult:
+    """`sim_cancel_execution`: that a run is cancelled is what was asked for, so no error."""
+    row = await request.app.runs.cancel(request.principal, request.text("execution_id"))
+    result = execution_result(row)
+    return result.model_copy(update={"is_error": False}) if row.status is Status.CANCELLED else result
+
+
+async def resume_execution(request: Request) -> CallToolResult:
+    """`sim_resume_execution`: waits for the run as a call does."""
+    answer = request.arguments["input"]
+    row = await request.app.runs.resume(
+        request.principal,
+        request.text("execution_id"),
+        answer if is_object(answer) else {},
+        context_id=request.maybe_text("context_id"),
+        wait_s=min(request.app.settings.call_patience_s, LONGEST_WAIT_S),
+    )
+    tools = await request.app.gateway.tools(request.principal)
+    return execution_result(row, next((tool for tool in tools if tool.name == row.tool_name), None))
+
+
+def _shown(structured: JsonObject) -> CallToolResult:
+    return text_result(structured, compact(structured))

@@ -1,0 +1,241 @@
+"""The admin tools: setup, history and status in a conversation (contract section 7).
+
+One table row for each: who may use it, what it takes and gives, how it is told to models, and the
+door of the app behind it. `tool_specs/admin-tools.json` is the reviewed copy of what is listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from mcp_types import Tool, ToolAnnotations
+
+from sim_mcp.model.json import JsonObject
+from sim_mcp.model.principal import Permission, Principal
+from sim_mcp.transports import admin_actions as do
+from sim_mcp.transports import admin_schemas as schemas
+from sim_mcp.transports.admin_actions import Request
+from sim_mcp.transports.admin_arguments import check_arguments
+from sim_mcp.transports.output_schemas import BOOLEAN, TEXT, execution_schema
+
+if TYPE_CHECKING:
+    from mcp_types import CallToolResult
+
+    from sim_mcp.app import App, Watch
+
+AdminTools: TypeAlias = Literal["full", "read", "off"]
+"""All of them, only those that change nothing, or none."""
+
+Action: TypeAlias = Callable[[Request], Awaitable["CallToolResult"]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdminTool:
+    """One admin tool. Who lacks `permission` does not see it."""
+
+    name: str
+    title: str
+    description: str
+    permission: Permission
+    act: Action
+    input_schema: JsonObject = field(default_factory=lambda: schemas.arguments({}))
+    output_schema: JsonObject
+    read_only: bool = True
+    destructive: bool = False
+    idempotent: bool = True
+    open_world: bool = False
+
+    def listed(self) -> Tool:
+        """As `tools/list` shows it."""
+        return Tool(
+            name=self.name,
+            title=self.title,
+            description=self.description,
+            input_schema=dict(self.input_schema),
+            output_schema=dict(self.output_schema),
+            annotations=ToolAnnotations(
+                title=self.title,
+                read_only_hint=self.read_only,
+                destructive_hint=self.destructive,
+                idempotent_hint=self.idempotent,
+                open_world_hint=self.open_world,
+            ),
+        )
+
+    async def __call__(
+        self, app: App, principal: Principal, arguments: JsonObject, *, watch: Watch
+    ) -> CallToolResult:
+        """Do it for `principal`, who may.
+
+        Raises:
+            InvalidInput: `arguments` break the input schema.
+            SimMcpError: whatever the door behind it refuses.
+        """
+        check_arguments(self.name, self.input_schema, arguments)
+        return await self.act(
+            Request(app=app, principal=principal, arguments=arguments, tool_name=self.name, watch=watch)
+        )
+
+
+def admin_tools_for(principal: Principal, offered: AdminTools) -> Mapping[str, AdminTool]:
+    """The admin tools that `principal` may use on a server that offers `offered`, by name and sorted."""
+    if offered == "off":
+        return {}
+    return {
+        name: tool
+        for name, tool in ADMIN_TOOLS.items()
+        if principal.may(tool.permission) and (offered == "full" or tool.permission is Permission.VIEW)
+    }
+
+
+_TOOLS = (
+    AdminTool(
+        name="sim_get_settings",
+        title="SIM settings",
+        description=(
+            "Shows how this tenant is connected to SIM: switched on or not, whether a key is stored "
+            "(never the key), the address, the revision."
+        ),
+        permission=Permission.VIEW,
+        act=do.get_settings,
+        output_schema=schemas.answer(schemas.SETTINGS),
+    ),
+    AdminTool(
+        name="sim_status",
+        title="SIM status",
+        description=(
+            "Tells whether SIM answers and accepts the key, the circuit breaker's state, how near the"
+            " limits are, how many executions are unfinished, and which tools have problems. Use it "
+            "when calls fail. Runs nothing."
+        ),
+        permission=Permission.VIEW,
+        act=do.get_status,
+        output_schema=schemas.STATUS,
+        open_world=True,
+    ),
+    AdminTool(
+        name="sim_list_executions",
+        title="List executions",
+        description=(
+            "Lists past and present executions of this tenant's workflows, newest first, with status,"
+            " error and times, without input and output (sim_get_execution has them). Continue with "
+            "next_cursor."
+        ),
+        permission=Permission.VIEW,
+        act=do.list_executions,
+        input_schema=schemas.LIST_EXECUTIONS,
+        output_schema=schemas.execution_page(),
+    ),
+    AdminTool(
+        name="sim_get_execution",
+        title="Get execution",
+        description=(
+            "Shows one execution whole: status, output, error, input, times; for a paused one the "
+            "form it waits for. With wait_s it waits for an unfinished run to end: this is how to "
+            "follow a run that answered `processing` or OUTCOME_UNKNOWN, instead of calling its tool "
+            "again."
+        ),
+        permission=Permission.VIEW,
+        act=do.get_execution,
+        input_schema=schemas.GET_EXECUTION,
+        output_schema=schemas.whole_execution(),
+        open_world=True,
+    ),
+    AdminTool(
+        name="sim_validate_workflow",
+        title="Validate workflow",
+        description=(
+            "Tells whether a workflow of the SIM account is deployed, whether its draft moved on "
+            "since, and whether its inputs still match the pinned schema of its tool. Runs nothing."
+        ),
+        permission=Permission.VIEW,
+        act=do.validate_workflow,
+        input_schema=schemas.arguments({"workflow_id": schemas.WORKFLOW_ID}, "workflow_id"),
+        output_schema=schemas.VALIDATION,
+        open_world=True,
+    ),
+    AdminTool(
+        name="sim_discover_workflows",
+        title="Discover workflows",
+        description=(
+            "Lists the workflows of the SIM account: deployed or not, their inputs, the tool of those"
+            " that are allow-listed, and drift. Continue with next_cursor. sim_allow_workflow makes "
+            "one a tool."
+        ),
+        permission=Permission.VIEW,
+        act=do.discover_workflows,
+        input_schema=schemas.DISCOVER_WORKFLOWS,
+        output_schema=schemas.DISCOVERY,
+        open_world=True,
+    ),
+    AdminTool(
+        name="sim_allow_workflow",
+        title="Allow workflow",
+        description=(
+            "Puts a workflow on this tenant's allow-list: it becomes a tool that people of the tenant"
+            " may run. Only workflow_id is needed; name, title, description and input schema are "
+            "taken from SIM where absent. The same name again replaces the entry. Ask the user "
+            "before."
+        ),
+        permission=Permission.ADD,
+        act=do.allow_workflow,
+        input_schema=schemas.ALLOW_WORKFLOW,
+        output_schema=schemas.TOOL,
+        read_only=False,
+        destructive=True,
+        open_world=True,
+    ),
+    AdminTool(
+        name="sim_disallow_workflow",
+        title="Disallow workflow",
+        description=(
+            "Takes a tool off this tenant's allow-list; nobody can call it any more. Runs under way "
+            "go on, the workflow itself stays in SIM. Ask the user before."
+        ),
+        permission=Permission.DELETE,
+        act=do.disallow_workflow,
+        input_schema=schemas.arguments({"name": schemas.text("The tool's name.")}, "name"),
+        output_schema=schemas.answer({"name": TEXT, "is_allowed": BOOLEAN}),
+        read_only=False,
+        destructive=True,
+    ),
+    AdminTool(
+        name="sim_cancel_execution",
+        title="Cancel execution",
+        description=(
+            "Asks SIM to stop an unfinished run. What it did until then stays done. A run that has "
+            "ended is shown as it ended. Only when the user wants it."
+        ),
+        permission=Permission.EDIT,
+        act=do.cancel_execution,
+        input_schema=schemas.arguments({"execution_id": schemas.EXECUTION_ID}, "execution_id"),
+        output_schema=execution_schema(),
+        read_only=False,
+        destructive=True,
+        open_world=True,
+    ),
+    AdminTool(
+        name="sim_resume_execution",
+        title="Resume execution",
+        description=(
+            "Answers the form of a paused run with the user's own decision, and lets the run go on. "
+            "Never decide for the user. Each pause is answered once."
+        ),
+        permission=Permission.EDIT,
+        act=do.resume_execution,
+        input_schema=schemas.RESUME_EXECUTION,
+        output_schema=execution_schema(),
+        read_only=False,
+        destructive=True,
+        idempotent=False,
+        open_world=True,
+    ),
+)
+
+ADMIN_TOOLS: Mapping[str, AdminTool] = MappingProxyType(
+    {tool.name: tool for tool in sorted(_TOOLS, key=lambda tool: tool.name)}
+)
+"""All admin tools by name."""
