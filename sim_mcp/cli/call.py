@@ -74,10 +74,8 @@ def call(
             timeout_s=timeout_s,
             mode=Mode.ASYNC if is_async else None,
         )
-        question = f"Run {tool}? Its owner wants every run confirmed."
-        if known is not None and known.confirm and not confirmed(question, is_yes=yes):
-            declined = await app.gateway.decline(intent)
-            raise Unfinished(f"Nothing was run (recorded as {declined}).")
+        if known is not None and known.confirm:
+            await _confirm(app, intent, is_yes=yes)
         try:
             return await (_start(app, intent) if is_async else _finish(app, intent, seen))
         except UnknownTool as error:
@@ -91,17 +89,25 @@ def call(
             raise
         remedy = f"`sim-mcp show {seen[0]}` tells what became of it"
         raise Unfinished("Interrupted; SIM was asked to cancel the run.", remedy=remedy) from None
-    print_json(result_of(row))
-    if not _is_success(row, is_async=is_async):
-        message, remedy = _why_not(row)
-        complain(message, remedy=remedy)
-        raise typer.Exit(FAILED)
+    _conclude(row, is_async=is_async)
 
 
 async def _find(app: App, principal: Principal, name: str) -> WorkflowTool | None:
     """The tool, to read its arguments by; the corridor itself decides whether it may be called."""
     tools = await app.gateway.tools(principal)
     return next((each for each in tools if each.name == name), None)
+
+
+async def _confirm(app: App, intent: Call, *, is_yes: bool) -> None:
+    """Return when a person agrees; a no is recorded, and ends the verb.
+
+    Raises:
+        Misuse: nobody can be asked.
+        Unfinished: the person said no.
+    """
+    if not confirmed(f"Run {intent.tool_name}? Its owner wants every run confirmed.", is_yes=is_yes):
+        declined = await app.gateway.decline(intent)
+        raise Unfinished(f"Nothing was run (recorded as {declined}).")
 
 
 async def _with_hint(error: UnknownTool, app: App, principal: Principal, name: str) -> UnknownTool:
@@ -167,6 +173,19 @@ def _turn(spinner: Spinner, name: str, progress: Progress) -> None:
 
     words = f"{name}: {progress.status.value}, {progress.elapsed_s:.0f} s ({progress.execution_id})"
     spinner.update(Text(words))
+
+
+def _conclude(row: Execution, *, is_async: bool) -> None:
+    """Print the result; end the verb with 1 unless it is what was asked for.
+
+    Raises:
+        typer.Exit: it is not.
+    """
+    print_json(result_of(row))
+    if not _is_success(row, is_async=is_async):
+        message, remedy = _why_not(row)
+        complain(message, remedy=remedy)
+        raise typer.Exit(FAILED)
 
 
 def _why_not(row: Execution) -> tuple[str, str]:

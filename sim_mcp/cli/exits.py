@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from typing import cast
-
-import typer
+from typing import TYPE_CHECKING, cast
 
 from sim_mcp.cli.printing import complain
 from sim_mcp.model.errors import SimMcpError
 from sim_mcp.telemetry import without_secrets
+
+if TYPE_CHECKING:
+    import typer
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,8 @@ def code_of(outcome: object) -> int:
 
 def report(error: BaseException) -> int:
     """Say on stderr what went wrong and what to do, never more than two lines; the exit code."""
+    import typer
+
     cause = root_of(error)
     match cause:
         case Misuse():

@@ -1,85 +1,110 @@
-"""`sim-mcp serve`: the server itself, for one client over stdio or for many over HTTP."""
+"""`sim-mcp serve`: the server itself, for one client over stdio or for many over HTTP.
+
+Reads its options with argparse: typer, and the other verbs behind it, would be a fifth of its start.
+"""
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
-from enum import StrEnum
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING, Literal, NoReturn, TypeAlias
 
 from sim_mcp.cli.exits import Misuse
-from sim_mcp.cli.options import Config
 from sim_mcp.cli.printing import note
 from sim_mcp.cli.session import read_settings, run
 
 if TYPE_CHECKING:
     from sim_mcp.config import Settings
 
-
-class Transport(StrEnum):
-    """How clients reach the server."""
-
-    STDIO = "stdio"
-    HTTP = "http"
+AdminTools: TypeAlias = Literal["full", "read", "off"]
+HIGHEST_PORT = 65535
 
 
-class AdminTools(StrEnum):
-    """Which of the admin tools are offered."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Options:
+    """What was asked for."""
 
-    FULL = "full"
-    READ = "read"
-    OFF = "off"
+    transport: Literal["stdio", "http"]
+    host: str
+    port: int
+    tool_specs: Path | None
+    sandbox: bool
+    admin_tools: AdminTools
+    insecure_no_auth: bool
+    config: Path | None
 
 
-def serve(
-    *,
-    transport: Annotated[
-        Transport, typer.Option("--transport", help="stdio: one local client. http: many, with tokens.")
-    ],
-    host: Annotated[str, typer.Option("--host", help="Address to listen on (http).")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, help="Port (http); 0 takes a free one.")
-    ] = 8765,
-    tool_specs: Annotated[
-        Path | None, typer.Option("--tool-specs", metavar="DIR", help="Spec files, watched while serving.")
-    ] = None,
-    with_sandbox: Annotated[
-        bool, typer.Option("--sandbox", help="Use a built-in SIM: no account needed.")
-    ] = False,
-    admin_tools: Annotated[
-        AdminTools, typer.Option("--admin-tools", help="Which admin tools to offer.")
-    ] = AdminTools.FULL,
-    insecure_no_auth: Annotated[
-        bool, typer.Option("--insecure-no-auth", help="No tokens; loopback only (http).")
-    ] = False,
-    config: Config = None,
-) -> None:
-    """Run the MCP server."""
-    settings = read_settings(config, is_server=True)
-    if tool_specs is not None:
-        if not tool_specs.is_dir():
+def serve(arguments: Sequence[str]) -> None:
+    """Run the MCP server until it is stopped.
+
+    Raises:
+        Misuse: an option or a setting cannot be meant.
+        SystemExit: with 0, after `--help`.
+    """
+    options = _Options(**vars(_parser().parse_args(arguments)))
+    settings = read_settings(options.config, is_server=True)
+    if options.tool_specs is not None:
+        if not options.tool_specs.is_dir():
             raise Misuse(
-                f"There is no directory {str(tool_specs)!r}.", remedy="give --tool-specs a directory"
+                f"There is no directory {str(options.tool_specs)!r}.", remedy="give --tool-specs a directory"
             )
-        settings = settings.model_copy(update={"tool_specs": tool_specs})
+        settings = settings.model_copy(update={"tool_specs": options.tool_specs})
 
     async def serve_stdio() -> None:
-        await _over_stdio(settings, admin_tools, with_sandbox=with_sandbox)
+        await _over_stdio(settings, options.admin_tools, with_sandbox=options.sandbox)
 
     async def serve_http() -> None:
         await _over_http(
             settings,
-            admin_tools,
-            host=host,
-            port=port,
-            with_sandbox=with_sandbox,
-            allow_unauthenticated=insecure_no_auth,
+            options.admin_tools,
+            host=options.host,
+            port=options.port,
+            with_sandbox=options.sandbox,
+            allow_unauthenticated=options.insecure_no_auth,
         )
 
     with suppress(KeyboardInterrupt):  # being stopped is how a server ends
-        run(serve_stdio if transport is Transport.STDIO else serve_http)
+        run(serve_stdio if options.transport == "stdio" else serve_http)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise Misuse(
+            f"{message[:1].upper()}{message[1:]}.", remedy="`sim-mcp serve --help` lists the options"
+        )
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog="sim-mcp serve",
+        description="Run the MCP server.",
+        allow_abbrev=False,
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, width=80),
+    )
+    add = parser.add_argument
+    add("--transport", choices=["stdio", "http"], required=True, help="stdio: one local client. http: many.")
+    add("--host", default="127.0.0.1", help="Address to listen on (http). Default: 127.0.0.1.")
+    add("--port", type=_port, default=8765, help="Port (http); 0 takes a free one. Default: 8765.")
+    add("--tool-specs", type=Path, metavar="DIR", help="Spec files, watched while serving.")
+    add("--sandbox", action="store_true", help="Use a built-in SIM: no account needed.")
+    add(
+        "--admin-tools",
+        choices=["full", "read", "off"],
+        default="full",
+        help="Which to offer. Default: full.",
+    )
+    add("--insecure-no-auth", action="store_true", help="No tokens; loopback only (http).")
+    add("--config", type=Path, metavar="FILE", help="Settings file; default: sim-mcp.toml here.")
+    return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > HIGHEST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: 0 to {HIGHEST_PORT}")
+    return int(text)
 
 
 async def _over_stdio(settings: Settings, admin_tools: AdminTools, *, with_sandbox: bool) -> None:
@@ -90,7 +115,7 @@ async def _over_stdio(settings: Settings, admin_tools: AdminTools, *, with_sandb
         if with_sandbox:
             settings = await _sandboxed(stack, settings, lends_key=True)
         app = await stack.enter_async_context(open_app(settings, needs=Needs(uses_process_key=True)))
-        await serve_stdio(app, admin_tools=admin_tools.value)
+        await serve_stdio(app, admin_tools=admin_tools)
 
 
 async def _over_http(
@@ -113,7 +138,7 @@ async def _over_http(
             app,
             host=host,
             port=port,
-            admin_tools=admin_tools.value,
+            admin_tools=admin_tools,
             allow_unauthenticated=allow_unauthenticated,
             ready=lambda url: note(
                 f"MCP at {url}/mcp (SSE at {url}/sse, REST at {url}/api/integration/sim)."

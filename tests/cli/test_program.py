@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from sim_mcp.sim.fake import demo_account
-from tests.cli.conftest import EXAMPLES, Invoke, Sandbox
+from tests.cli.conftest import Invoke, Sandbox
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = (sys.executable, "-m", "sim_mcp")
@@ -44,9 +44,11 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), **more}
 
 
-def ran(*arguments: str, stdin: str = "", python: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+def ran(
+    *arguments: str, stdin: str = "", program: tuple[str, ...] = PROGRAM
+) -> subprocess.CompletedProcess[str]:
     """The program, run to its end."""
-    command = (sys.executable, *python, "-m", "sim_mcp", *arguments)
+    command = (*program, *arguments)
     return subprocess.run(
         command, input=stdin, env=environment(), capture_output=True, text=True, timeout=LIMIT_S, check=False
     )
@@ -119,16 +121,18 @@ def test_stdio_speaks_the_protocol_and_nothing_else_on_stdout(home: Path) -> Non
 
 def test_stdio_starts_without_what_it_does_not_need_yet(home: Path) -> None:
     """The start is on the critical path of every client; libraries wait for their first use."""
-    ended = ran("serve", "--transport", "stdio", stdin=json.dumps(HELLO) + "\n", python=("-X", "importtime"))
-    imported = set(re.findall(r"\|\s+([A-Za-z_]\w*)\s*$", ended.stderr, re.MULTILINE))
-    assert {"typer", "mcp"} <= imported
-    assert not imported & {"rich", "httpx", "aiohttp", "yaml"}
+    told = "import atexit, sys; atexit.register(lambda: print(*sys.modules, sep='\\n', file=sys.stderr))"
+    program = (sys.executable, "-c", f"{told}; from sim_mcp.__main__ import main; main()")
+    ended = ran("serve", "--transport", "stdio", stdin=json.dumps(HELLO) + "\n", program=program)
+    imported = set(ended.stderr.splitlines())
+    assert json.loads(ended.stdout)["result"]
+    assert {"mcp", "sim_mcp.app"} <= imported
+    assert not imported & {"typer", "click", "rich", "httpx", "aiohttp", "yaml", "sim_mcp.sim.client"}
     assert home.is_dir()
 
 
-def test_stdio_with_the_sandbox_has_tools_at_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stdio_with_the_sandbox_has_tools_at_once(home: Path) -> None:
     """One line in a client's configuration is a whole try-out: no setup, no account."""
-    monkeypatch.setenv("SIM_MCP_TENANT_ID", "acme")
     initialized = {"jsonrpc": "2.0", "method": "notifications/initialized"}
     ask = {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}
     call = {
@@ -137,16 +141,7 @@ def test_stdio_with_the_sandbox_has_tools_at_once(home: Path, monkeypatch: pytes
         "method": "tools/call",
         "params": {"name": "summarize_timesheets", "arguments": {"employee": "Ada"}},
     }
-    options = (
-        "serve",
-        "--transport",
-        "stdio",
-        "--sandbox",
-        "--tool-specs",
-        str(EXAMPLES),
-        "--admin-tools",
-        "off",
-    )
+    options = ("serve", "--transport", "stdio", "--sandbox", "--admin-tools", "off")
     with running(*options) as process:
         assert process.stdin is not None
         assert process.stdout is not None
