@@ -127,7 +127,7 @@ def test_stdio_starts_without_what_it_does_not_need_yet(home: Path) -> None:
     imported = set(ended.stderr.splitlines())
     assert json.loads(ended.stdout)["result"]
     assert {"mcp", "sim_mcp.app"} <= imported
-    assert not imported & {"typer", "click", "rich", "httpx", "aiohttp", "yaml", "sim_mcp.sim.client"}
+    assert not imported & {"typer", "rich", "httpx", "aiohttp", "yaml", "sim_mcp.sim.client"}
     assert home.is_dir()
 
 
