@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 AdminTools: TypeAlias = Literal["full", "read", "off"]
 HIGHEST_PORT = 65535
+TRANSPORT_HELP = "stdio: one local client. http: many, with tokens. Default: stdio."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +86,8 @@ def _parser() -> _Parser:
         formatter_class=lambda prog: argparse.HelpFormatter(prog, width=80),
     )
     add = parser.add_argument
-    add("--transport", choices=["stdio", "http"], required=True, help="stdio: one local client. http: many.")
+    # A default, because the Inspector's command line takes a `--transport` behind the command for its own.
+    add("--transport", choices=["stdio", "http"], default="stdio", help=TRANSPORT_HELP)
     add("--host", default="127.0.0.1", help="Address to listen on (http). Default: 127.0.0.1.")
     add("--port", type=_port, default=8765, help="Port (http); 0 takes a free one. Default: 8765.")
     add("--tool-specs", type=Path, metavar="DIR", help="Spec files, watched while serving.")

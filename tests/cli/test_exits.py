@@ -17,7 +17,6 @@ from tests.cli.conftest import Invoke
     "arguments",
     [
         ("bogus",),
-        ("serve",),
         ("serve", "--transport", "pigeon"),
         ("call",),
         ("history", "--limit", "0"),
