@@ -235,18 +235,18 @@ def _refuse_unknown(content: Mapping[str, Any], config: Path | None) -> None:
     known = known_variables()
     for name in os.environ:
         if name.startswith(PREFIX) and name not in known:
-            raise InvalidInput(f"The environment variable {name} is unknown{_nearest(name, list(known))}.")
+            raise InvalidInput(f"The environment variable {name} is unknown{_nearest(name, list(known))}")
     for key in content:
         if key not in Settings.model_fields or key == "sim_api_key":
             where = str(config or CONFIG_FILE)
             raise InvalidInput(
-                f"The key {key!r} in {where!r} is unknown{_nearest(key, list(Settings.model_fields))}."
+                f"The key {key!r} in {where!r} is unknown{_nearest(key, list(Settings.model_fields))}"
             )
 
 
 def _nearest(name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"; did you mean {near[0]}?" if near else "; see docs/settings.md for the known ones"
+    return f"; did you mean {near[0]}?" if near else "; docs/settings.md lists the known ones."
 
 
 def _variable(location: tuple[int | str, ...], message: str) -> str:

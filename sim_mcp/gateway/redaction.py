@@ -37,7 +37,7 @@ _COUNTABLE = frozenset({"tokens"})
 _CREDENTIAL = re.compile(
     r"""
     \b(?:sk|pk|rk)-[A-Za-z0-9_-]{8,}          # SIM's and many model providers' keys
-    | \bsim_[A-Za-z0-9_-]{12,}                # SIM's older keys
+    | \bsim_(?=[a-z_-]*[0-9A-Z])[A-Za-z0-9_-]{12,}   # SIM's older keys, not our tools' names
     | \bsimmcp_[A-Za-z0-9_-]{16,}             # our own tokens
     | \beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}   # JSON Web Tokens
     | \b[Bb]earer\s+[A-Za-z0-9._~+/=-]{8,}

@@ -14,7 +14,7 @@ from sim_mcp.model.facts import BreakerChanged, CallFinished, Fact, RetrySchedul
 log = logging.getLogger("sim_mcp.facts")
 
 _SECRET = re.compile(
-    r"\b(?:sk|pk|rk)-[A-Za-z0-9_-]{8,}|\bsim(?:mcp)?_[A-Za-z0-9_-]{12,}|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{4,}"
+    r"\b(?:sk|pk|rk)-[A-Za-z0-9_-]{8,}|\bsim(?:mcp)?_(?=[a-z_-]*[0-9A-Z])[A-Za-z0-9_-]{12,}|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{4,}"
     r"|(?i:bearer)\s+[A-Za-z0-9._~+/=-]{8,}|(?i:x-api-key)['\"]?\s*[:=]\s*['\"]?[^\s'\",]+"
 )
 _QUIET = (
@@ -99,5 +99,5 @@ class _JsonLines(logging.Formatter):
 
 
 def _one_line(text: str) -> str:
-    """Line breaks inside a record would let its content forge further records."""
-    return text.replace("\r", "\\r").replace("\n", "\\n")
+    """Line breaks and control characters in a record could forge further records, or steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
