@@ -74,7 +74,8 @@ class Executions(ExecutionHistory, FollowUps):
         """Note, before it is sent, that attempt number `attempt` (from 1) runs as `run_id`.
 
         Only a row that is queued or processing and that nobody asked to cancel; and of each attempt
-        number only one caller wins: two that take up the same row cannot both send. `started_at` is that of the attempt in force.
+        number only one caller wins: two that take up the same row cannot both send. `started_at` is
+        that of the attempt in force.
         """
         touched = await self.database.execute(
             "UPDATE executions SET status = ?, run_id = ?, job_id = NULL, attempts = ?,"
