@@ -93,7 +93,6 @@ class Wiring:
             store=self._store,
             tenancy=self._tenancy,
             clients=self._clients,
-            breakers=self._breakers,
             retry=self._retry,
             audit=self._audit,
             follower=self._follower,

@@ -6,8 +6,8 @@ import logging
 from typing import TYPE_CHECKING, cast
 
 from sim_mcp.cli.printing import complain
+from sim_mcp.model.credentials import without_credentials
 from sim_mcp.model.errors import SimMcpError
-from sim_mcp.telemetry import without_secrets
 
 if TYPE_CHECKING:
     import typer
@@ -62,7 +62,7 @@ def report(error: BaseException) -> int:
                 log.debug("detail of the error: %s", cause.detail)
             complain(cause.message)
         case typer.TyperException():
-            complain(without_secrets(cause.format_message()), remedy=_usage_remedy(cause))
+            complain(without_credentials(cause.format_message()), remedy=_usage_remedy(cause))
             return MISUSED
         case typer.Abort() | KeyboardInterrupt():
             complain("Interrupted.")

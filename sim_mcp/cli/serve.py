@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn, TypeAlias
 from sim_mcp.cli.exits import Misuse
 from sim_mcp.cli.printing import note
 from sim_mcp.cli.session import read_settings, run
-from sim_mcp.telemetry import without_secrets
+from sim_mcp.model.credentials import without_credentials
 
 if TYPE_CHECKING:
     from sim_mcp.config import Settings
@@ -74,7 +74,7 @@ def serve(arguments: Sequence[str]) -> None:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        said = without_secrets(f"{message[:1].upper()}{message[1:]}.")  # a stray argument may be a key
+        said = without_credentials(f"{message[:1].upper()}{message[1:]}.")  # a stray argument may be a key
         raise Misuse(said, remedy="`sim-mcp serve --help` lists the options")
 
 

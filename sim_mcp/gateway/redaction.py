@@ -13,9 +13,8 @@ import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote
 
+from sim_mcp.model.credentials import CREDENTIAL, REDACTED, without_credentials
 from sim_mcp.model.json import Json, is_array, is_object
-
-REDACTED = "[redacted]"
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _SECRET_PARTS = (
@@ -34,20 +33,6 @@ _SECRET_WORDS = frozenset({"token", "pwd", "auth", "otp", "cvv", "jwt", "bearer"
 _COUNTABLE = frozenset({"tokens"})
 """Words that name a secret unless the value is a number (`max_tokens` is a limit)."""
 
-_CREDENTIAL = re.compile(
-    r"""
-    \b(?:sk|pk|rk)-[A-Za-z0-9_-]{8,}          # SIM's and many model providers' keys
-    | \bsim_(?=[a-z_-]*[0-9A-Z])[A-Za-z0-9_-]{12,}   # SIM's older keys, not our tools' names
-    | \bsimmcp_[A-Za-z0-9_-]{16,}             # our own tokens
-    | \beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}   # JSON Web Tokens
-    | \b[Bb]earer\s+[A-Za-z0-9._~+/=-]{8,}
-    | \bgh[pousr]_[A-Za-z0-9]{20,}
-    | \bxox[abprs]-[A-Za-z0-9-]{10,}
-    | \bAKIA[0-9A-Z]{16}\b
-    | -----BEGIN\ [A-Z ]*PRIVATE\ KEY-----.*?(?:-----END\ [A-Z ]*PRIVATE\ KEY-----|\Z)
-    """,
-    re.VERBOSE | re.DOTALL,
-)
 _SHORTEST_MASKED = 4
 """Shorter secrets are masked only where they are a whole value: masking every `1` helps nobody."""
 
@@ -70,7 +55,7 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """`text` without anything that looks like a credential: for foreign error messages."""
-        return _CREDENTIAL.sub(REDACTED, text)
+        return without_credentials(text)
 
     def _walk(self, value: Json, *, found: list[str]) -> Json:
         if is_object(value):
@@ -81,7 +66,7 @@ class Redactor:
         if is_array(value):
             return [self._walk(item, found=found) for item in value]
         if isinstance(value, str):
-            found.extend(match.group(0) for match in _CREDENTIAL.finditer(value))
+            found.extend(match.group(0) for match in CREDENTIAL.finditer(value))
             return self.text(value)
         return value
 

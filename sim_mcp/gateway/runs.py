@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import TypeVar
 
 from anyio.abc import TaskGroup
 
@@ -19,22 +21,22 @@ from sim_mcp.model.errors import (
     Conflict,
     NotFound,
     OutcomeUnknown,
-    SimAnswerLost,
+    RunBegan,
     SimError,
-    SimInternalError,
     SimNotFound,
-    SimTimeout,
 )
 from sim_mcp.model.execution import Execution, Status
 from sim_mcp.model.json import JsonObject
 from sim_mcp.model.principal import Permission, Principal
 from sim_mcp.model.run import Cancellation, RunId
 from sim_mcp.model.tool import WorkflowId
-from sim_mcp.resilience import Breakers, RetryPolicy, Verb
+from sim_mcp.resilience import RetryPolicy, Verb
 from sim_mcp.sim import SimClients
 from sim_mcp.store import ExecutionFilter, Page, Store
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 RESUME_WITHIN_S = 10.0
 CANCEL_WITHIN_S = 20.0
@@ -50,7 +52,6 @@ class Runs:
         store: Store,
         tenancy: Tenancy,
         clients: SimClients,
-        breakers: Breakers,
         retry: RetryPolicy,
         audit: Audit,
         follower: Follower,
@@ -63,7 +64,6 @@ class Runs:
         self._store = store
         self._tenancy = tenancy
         self._clients = clients
-        self._breakers = breakers
         self._retry = retry
         self._audit = audit
         self._follower = follower
@@ -183,59 +183,56 @@ class Runs:
         return row.run_id is not None and row.workflow_id is not None
 
     async def _cancel_at_sim(self, row: Execution) -> Cancellation | None:
+        """SIM's answer to a cancel; `None` when there is nothing at SIM to cancel."""
         integration = await self._tenancy.find(row.tenant_id, row.organization_id)
         if integration is None:
             return None
-        began_s, attempt = self._clock.monotonic(), 0
         client = await self._clients.get(integration)
+        workflow_id, run_id = _at_sim(row)
+        try:
+            return await self._repeat(
+                lambda: client.cancel(workflow_id, run_id), verb=Verb.CANCEL, within_s=CANCEL_WITHIN_S
+            )
+        except SimNotFound:
+            return None
+
+    async def _resume_at_sim(self, row: Execution, context_id: str, answer: JsonObject) -> None:
+        principal = Principal.system(row.tenant_id, row.organization_id)
+        client = await self._clients.get(await self._tenancy.usable(principal))
+        workflow_id, run_id = _at_sim(row)
+        try:
+            run = await self._repeat(
+                lambda: client.resume(workflow_id, run_id, context_id, answer),
+                verb=Verb.RESUME,
+                within_s=RESUME_WITHIN_S,
+            )
+        except SimError as error:
+            if error.began is RunBegan.NO:
+                raise
+            await self._audit.hand_over(row, None)
+            raise OutcomeUnknown(
+                "The answer was sent and SIM's reply was lost. Do not answer again; follow the execution."
+            ) from error
+        run = await with_pauses(client, workflow_id, run_id, run)
+        await self._audit.settle(row, run, self._redactor.secrets_in(answer))
+
+    async def _repeat(self, ask: Callable[[], Awaitable[T]], *, verb: Verb, within_s: float) -> T:
+        """What `ask` answers, asked again as often as the policy allows for `verb`."""
+        began_s, attempt = self._clock.monotonic(), 0
         while True:
             attempt += 1
             try:
-                return await client.cancel(WorkflowId(row.workflow_id or ""), RunId(row.run_id or ""))
-            except SimNotFound:
-                return None
+                return await ask()
             except SimError as error:
+                elapsed_s = self._clock.monotonic() - began_s
                 wait_s = self._retry.wait_s(
-                    error,
-                    verb=Verb.CANCEL,
-                    attempt=attempt,
-                    elapsed_s=self._clock.monotonic() - began_s,
-                    within_s=CANCEL_WITHIN_S,
+                    error, verb=verb, attempt=attempt, elapsed_s=elapsed_s, within_s=within_s
                 )
                 if wait_s is None:
                     raise
                 await self._clock.sleep(wait_s)
 
-    async def _resume_at_sim(self, row: Execution, context_id: str, answer: JsonObject) -> None:
-        integration = await self._tenancy.usable(Principal.system(row.tenant_id, row.organization_id))
-        client = await self._clients.get(integration)
-        secrets = self._redactor.secrets_in(answer)
-        began_s, attempt = self._clock.monotonic(), 0
-        while True:
-            attempt += 1
-            try:
-                run = await client.resume(
-                    WorkflowId(row.workflow_id or ""), RunId(row.run_id or ""), context_id, answer
-                )
-            except (SimAnswerLost, SimTimeout, SimInternalError) as error:
-                await self._audit.hand_over(row, None)
-                raise OutcomeUnknown(
-                    "The answer was sent and SIM's reply was lost. Do not answer again; follow the execution."
-                ) from error
-            except SimError as error:
-                wait_s = self._retry.wait_s(
-                    error,
-                    verb=Verb.RESUME,
-                    attempt=attempt,
-                    elapsed_s=self._clock.monotonic() - began_s,
-                    within_s=RESUME_WITHIN_S,
-                )
-                if wait_s is None:
-                    raise
-                await self._clock.sleep(wait_s)
-            else:
-                run = await with_pauses(
-                    client, WorkflowId(row.workflow_id or ""), RunId(row.run_id or ""), run
-                )
-                await self._audit.settle(row, run, secrets)
-                return
+
+def _at_sim(row: Execution) -> tuple[WorkflowId, RunId]:
+    """The ids by which SIM knows the run of a row that was sent."""
+    return WorkflowId(row.workflow_id or ""), RunId(row.run_id or "")

@@ -1,5 +1,5 @@
 """What the server tells about itself."""
 
-from sim_mcp.telemetry.logs import log_fact, set_up_logs, without_secrets
+from sim_mcp.telemetry.logs import log_fact, set_up_logs
 
-__all__ = ["log_fact", "set_up_logs", "without_secrets"]
+__all__ = ["log_fact", "set_up_logs"]

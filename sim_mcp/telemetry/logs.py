@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import sys
 from datetime import UTC, datetime
 from typing import TextIO
 
+from sim_mcp.model.credentials import without_credentials
 from sim_mcp.model.facts import BreakerChanged, CallFinished, Fact, RetryScheduled, SettingsChanged
 
 log = logging.getLogger("sim_mcp.facts")
 
-_SECRET = re.compile(
-    r"\b(?:sk|pk|rk)-[A-Za-z0-9_-]{8,}|\bsim(?:mcp)?_(?=[a-z_-]*[0-9A-Z])[A-Za-z0-9_-]{12,}|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{4,}"
-    r"|(?i:bearer)\s+[A-Za-z0-9._~+/=-]{8,}|(?i:x-api-key)['\"]?\s*[:=]\s*['\"]?[^\s'\",]+"
-)
 _QUIET = (
     "mcp",  # its session manager writes whole session ids at INFO
     "httpx",
@@ -72,17 +68,12 @@ def log_fact(fact: Fact) -> None:
             log.info("%s of tenant %s changed", fact.kind, fact.tenant_id)
 
 
-def without_secrets(text: str) -> str:
-    """`text` with everything that looks like a credential replaced."""
-    return _SECRET.sub("[redacted]", text)
-
-
 class _TextLines(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
-        return _one_line(without_secrets(super().format(record)))
+        return _one_line(without_credentials(super().format(record)))
 
 
 class _JsonLines(logging.Formatter):
@@ -91,10 +82,10 @@ class _JsonLines(logging.Formatter):
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": without_secrets(record.getMessage()),
+            "message": without_credentials(record.getMessage()),
         }
         if record.exc_info:
-            line["error"] = without_secrets(self.formatException(record.exc_info))
+            line["error"] = without_credentials(self.formatException(record.exc_info))
         return json.dumps(line, ensure_ascii=False)
 
 

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from sim_mcp.model.credentials import without_credentials
 from sim_mcp.model.errors import ErrorCode
 from sim_mcp.model.execution import ExecutionId, Status, Trigger
 from sim_mcp.model.facts import BreakerChanged, CallFinished, RetryScheduled, SettingsChanged
 from sim_mcp.model.principal import TenantId
-from sim_mcp.telemetry import log_fact, set_up_logs, without_secrets
+from sim_mcp.telemetry import log_fact, set_up_logs
 
 ACME = TenantId("acme")
 SECRETS = [
@@ -62,7 +63,7 @@ def test_a_line_break_in_a_value_does_not_forge_a_record(style: str) -> None:
 @pytest.mark.parametrize("name", ["sim_list_executions", "sim_get_execution", "sim_discover_workflows"])
 def test_the_names_of_our_own_tools_are_no_secrets(name: str) -> None:
     """A remedy that is redacted helps nobody."""
-    assert without_secrets(f"use {name}") == f"use {name}"
+    assert without_credentials(f"use {name}") == f"use {name}"
 
 
 def test_every_kind_of_fact_is_one_readable_line() -> None:
