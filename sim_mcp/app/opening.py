@@ -38,10 +38,11 @@ async def open_app(
     wants, outside = needs or Needs(), seams or Seams()
     facts = Facts([log_fact, *outside.observers])
     async with AsyncExitStack() as stack:
+        sealer = open_sealer(settings)
         store = await stack.enter_async_context(
             open_store(
                 settings.store_url,
-                sealer=open_sealer(settings),
+                sealer=sealer,
                 clock=outside.clock,
                 new_id=outside.new_id,
             )
@@ -60,7 +61,7 @@ async def open_app(
         )
         stack.push_async_callback(clients.aclose)
         background = await stack.enter_async_context(_background())
-        parts = Wiring(settings, outside, wants, store, tenancy, clients, facts, background)
+        parts = Wiring(settings, outside, wants, store, sealer, tenancy, clients, facts, background)
         stack.push_async_callback(parts.drain)
         app = parts.app()
         await parts.start_background()

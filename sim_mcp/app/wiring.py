@@ -18,6 +18,7 @@ from sim_mcp.gateway import (
     Curation,
     Follower,
     Gateway,
+    Keepsakes,
     LiveCalls,
     Redactor,
     Runs,
@@ -31,7 +32,7 @@ from sim_mcp.model.principal import TenantId
 from sim_mcp.model.run import RunId
 from sim_mcp.resilience import Breakers, RetryPolicy, Throttle
 from sim_mcp.sim import SimClients
-from sim_mcp.store import Store
+from sim_mcp.store import Sealer, Store
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class Wiring:
         outside: Seams,
         needs: Needs,
         store: Store,
+        sealer: Sealer,
         tenancy: Tenancy,
         clients: SimClients,
         facts: Facts,
@@ -64,6 +66,7 @@ class Wiring:
         self._tools = ToolSource()
         self._audit = Audit(
             executions=store.executions,
+            keepsakes=Keepsakes(executions=store.executions, sealer=sealer),
             live=self._live,
             redactor=self._redactor,
             clock=clock,

@@ -6,6 +6,7 @@ from sim_mcp.gateway.audit import Audit
 from sim_mcp.gateway.call import Gateway, TenantLimits
 from sim_mcp.gateway.curation import Curation, Discovery, Validation
 from sim_mcp.gateway.follow_up import Follower
+from sim_mcp.gateway.keepsake import Keepsakes
 from sim_mcp.gateway.live import LiveCalls, Progress, Watch
 from sim_mcp.gateway.redaction import Redactor
 from sim_mcp.gateway.runs import Runs
@@ -13,7 +14,7 @@ from sim_mcp.gateway.status import SimHealth, StatusDesk, TenantStatus
 from sim_mcp.gateway.tenancy import ProcessKey, Tenancy
 
 __all__ = [
-    "Administration", "Attempts", "Audit", "Curation", "Discovery", "Follower", "Gateway", "LiveCalls",
-    "ProcessKey", "Progress", "Redactor", "Runs", "SetupReport", "SimHealth", "StatusDesk", "Tenancy",
-    "TenantLimits", "TenantStatus", "Validation", "Watch",
+    "Administration", "Attempts", "Audit", "Curation", "Discovery", "Follower", "Gateway", "Keepsakes",
+    "LiveCalls", "ProcessKey", "Progress", "Redactor", "Runs", "SetupReport", "SimHealth", "StatusDesk",
+    "Tenancy", "TenantLimits", "TenantStatus", "Validation", "Watch",
 ]  # fmt: skip

@@ -15,6 +15,7 @@ from datetime import timedelta
 
 import anyio
 
+from sim_mcp.gateway.keepsake import Keepsakes
 from sim_mcp.gateway.live import LiveCalls
 from sim_mcp.gateway.outcomes import (
     MAX_STORED_INPUT_BYTES,
@@ -52,6 +53,7 @@ class Audit:
         self,
         *,
         executions: Executions,
+        keepsakes: Keepsakes,
         live: LiveCalls,
         redactor: Redactor,
         clock: Clock,
@@ -59,6 +61,7 @@ class Audit:
         observer: Observer,
     ) -> None:
         self._executions = executions
+        self.keepsakes = keepsakes
         self._live = live
         self._redactor = redactor
         self._clock = clock
@@ -66,7 +69,9 @@ class Audit:
         self._observer = observer
         self._refusals = _RefusalWindows(clock)
 
-    async def open(self, call: Call, tool: WorkflowTool, integration: Integration) -> tuple[Execution, bool]:
+    async def open(
+        self, call: Call, tool: WorkflowTool, integration: Integration, secrets: Secrets
+    ) -> tuple[Execution, bool]:
         """Write the row of a call that is about to be performed, and lease it to this process.
 
         Returns the row and whether it is new: with an idempotency key that was used before, it is
@@ -78,7 +83,11 @@ class Audit:
         now = self._clock.now()
         row = self._row(call, tool, Status.PROCESSING)
         row = _with_integration(row, integration)
-        opened = await self._executions.open(row, follow_up_at=now + timedelta(seconds=LEASE_S))
+        opened = await self._executions.open(
+            row,
+            follow_up_at=now + timedelta(seconds=LEASE_S),
+            sealed_secrets=self.keepsakes.seal(row, secrets),
+        )
         return opened, opened.id == row.id
 
     @asynccontextmanager

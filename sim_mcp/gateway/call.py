@@ -157,7 +157,8 @@ class Gateway:
         try:
             await self._check_month(principal.tenant_id)
             bound = replace(call, mode=request.mode, timeout_s=request.timeout_s)
-            row, is_new = await self._audit.open(bound, tool, integration)
+            secrets = self._redactor.secrets_in(arguments)
+            row, is_new = await self._audit.open(bound, tool, integration, secrets)
         except BaseException:
             admission.release()
             raise
@@ -165,7 +166,7 @@ class Gateway:
             execution=row,
             integration=integration,
             request=request,
-            secrets=self._redactor.secrets_in(arguments),
+            secrets=secrets,
         )
         if is_new:
             return intent, admission

@@ -17,7 +17,6 @@ from sim_mcp.gateway.audit import LEASE_S, Audit
 from sim_mcp.gateway.forms import with_pauses
 from sim_mcp.gateway.live import LiveCalls
 from sim_mcp.gateway.outcomes import lost_run_error, next_check_at
-from sim_mcp.gateway.redaction import Secrets
 from sim_mcp.gateway.tenancy import Tenancy
 from sim_mcp.model.clock import Clock
 from sim_mcp.model.errors import ErrorCode, NotConfigured, SimError, SimMcpError, SimNotFound
@@ -155,7 +154,7 @@ class Follower:
         if late and run.status in {Status.CANCELLED, Status.FAILED}:
             await self._audit.close(execution, Status.FAILED, execution.error)
             return
-        await self._audit.settle(execution, run, Secrets())
+        await self._audit.settle(execution, run, await self._audit.keepsakes.of(execution))
 
     async def _postpone_or_close(self, execution: Execution, error: SimMcpError) -> None:
         if self._is_overdue(execution):

@@ -28,7 +28,7 @@ def outcome_of(run: Run, *, secrets: Secrets, redactor: Redactor) -> Outcome:
         error=_masked(run.error, secrets, redactor),
         run_id=run.run_id,  # old servers ignore the id that we chose and name their own
         job_id=run.job_id,
-        pauses=[pause_to_json(pause) for pause in run.pauses] or None,
+        pauses=secrets.mask([pause_to_json(pause) for pause in run.pauses]) or None,
         duration_ms=run.duration_ms,
     )
 

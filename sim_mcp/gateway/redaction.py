@@ -98,6 +98,11 @@ class Secrets:
     def __repr__(self) -> str:
         return f"Secrets({len(self._values)})"
 
+    @property
+    def values(self) -> frozenset[str]:
+        """The secrets themselves, to be sealed. Never log them."""
+        return self._values
+
     def with_(self, *values: str) -> Secrets:
         """These secrets and `values`."""
         return Secrets((*self._values, *values))

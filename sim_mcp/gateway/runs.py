@@ -197,6 +197,7 @@ class Runs:
             return None
 
     async def _resume_at_sim(self, row: Execution, context_id: str, answer: JsonObject) -> None:
+        secrets = await self._audit.keepsakes.add(row, self._redactor.secrets_in(answer))
         principal = Principal.system(row.tenant_id, row.organization_id)
         client = await self._clients.get(await self._tenancy.usable(principal))
         workflow_id, run_id = _at_sim(row)
@@ -214,7 +215,7 @@ class Runs:
                 "The answer was sent and SIM's reply was lost. Do not answer again; follow the execution."
             ) from error
         run = await with_pauses(client, workflow_id, run_id, run)
-        await self._audit.settle(row, run, self._redactor.secrets_in(answer))
+        await self._audit.settle(row, run, secrets)
 
     async def _repeat(self, ask: Callable[[], Awaitable[T]], *, verb: Verb, within_s: float) -> T:
         """What `ask` answers, asked again as often as the policy allows for `verb`."""

@@ -87,10 +87,12 @@ class SimClient:
         When cancelled, the connection closes and SIM usually aborts a sync or stream run; cancel it
         by its id all the same.
         """
+        words = self._wire.words
         if (await self.probe()).dialect is not Dialect.V2:
-            return await self._legacy.execute(request, run_id=run_id, on_text=on_text)
+            run = await self._legacy.execute(request, run_id=run_id, on_text=on_text)
+            return words.without_key(run)
         try:
-            return await self._v2.execute(request, run_id=run_id, on_text=on_text)
+            return words.without_key(await self._v2.execute(request, run_id=run_id, on_text=on_text))
         except SimNotFound:
             self._prober.doubt()  # unknown, foreign, or v2 was switched off: the next call asks again
             raise
@@ -108,9 +110,10 @@ class SimClient:
         Raises:
             SimNotFound: SIM does not know the run, or not yet (sim-api 4.2).
         """
+        words = self._wire.words
         if (await self.probe()).dialect is Dialect.V2:
-            return await self._v2.run(workflow_id, run_id)
-        return await self._legacy.run(workflow_id, run_id, job_id=job_id)
+            return words.without_key(await self._v2.run(workflow_id, run_id))
+        return words.without_key(await self._legacy.run(workflow_id, run_id, job_id=job_id))
 
     async def cancel(self, workflow_id: WorkflowId, run_id: RunId) -> Cancellation:
         """Ask SIM to stop a run. May be repeated; the run may still end in any way (sim-api 4.3).
@@ -145,9 +148,9 @@ class SimClient:
             SimNotFound: No such pause.
             SimAnswerLost: No usable answer came; the run may have gone on.
         """
-        if (await self.probe()).dialect is Dialect.V2:
-            return await self._v2.resume(workflow_id, run_id, context_id, answer=input)
-        return await self._legacy.resume(workflow_id, run_id, context_id, answer=input)
+        dialect = self._v2 if (await self.probe()).dialect is Dialect.V2 else self._legacy
+        run = await dialect.resume(workflow_id, run_id, context_id, answer=input)
+        return self._wire.words.without_key(run)
 
     async def deployment(self, workflow_id: WorkflowId) -> Deployment:
         """Whether a workflow can be executed, and whether its draft moved on since (sim-api 5.1).

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from urllib.parse import urljoin, urlsplit
+
+from sim_mcp.model.json import Json, is_array, is_object
+from sim_mcp.model.run import Run
 
 MAX_QUOTE = 300
 MAX_DETAIL = 2_000
@@ -26,8 +30,22 @@ class Wording:
 
     def tidy(self, text: str, *, limit: int = MAX_QUOTE) -> str:
         """Foreign `text` made fit to be shown: one line, without the key, at most `limit` characters."""
-        line = UNPRINTABLE.sub(" ", text.replace(self._api_key, "[key]")).strip()
+        line = UNPRINTABLE.sub(" ", self._masked_text(text)).strip()
         return line if len(line) <= limit else f"{line[: limit - 1]}\u2026"
+
+    def without_key(self, run: Run) -> Run:
+        """`run` with the key taken out of its output, should a workflow have put it there."""
+        return replace(run, output=self._masked(run.output))
+
+    def _masked(self, value: Json) -> Json:
+        if is_object(value):
+            return {self._masked_text(name): self._masked(item) for name, item in value.items()}
+        if is_array(value):
+            return [self._masked(item) for item in value]
+        return self._masked_text(value) if isinstance(value, str) else value
+
+    def _masked_text(self, text: str) -> str:
+        return text.replace(self._api_key, "[key]")
 
     def detail(self, text: str) -> str:
         """Foreign `text` for our own log: longer, but without the key too."""

@@ -42,8 +42,12 @@ class Executions(ExecutionHistory, FollowUps):
     another tenant's, or in a status that does not allow the change. None of them retries.
     """
 
-    async def open(self, execution: Execution, *, follow_up_at: datetime) -> Execution:
+    async def open(
+        self, execution: Execution, *, follow_up_at: datetime, sealed_secrets: str | None = None
+    ) -> Execution:
         """Write the row, durable on return, to be followed up at `follow_up_at` should its keeper die.
+
+        `sealed_secrets` is kept until the row is final.
 
         Returns the row in force: `execution` itself, or the earlier one of the same tenant with the
         same idempotency key (its `id` differs), in which case nothing was written.
@@ -52,6 +56,7 @@ class Executions(ExecutionHistory, FollowUps):
             Conflict: when the id is taken by a row without that key.
         """
         row = to_row(execution, follow_up_at=follow_up_at, window_key=None)
+        row["sealed_secrets"] = sealed_secrets
         written = await self.database.execute(_insert(row) + " ON CONFLICT DO NOTHING", [*row.values()])
         if written:
             return execution
@@ -110,6 +115,8 @@ class Executions(ExecutionHistory, FollowUps):
             "status": to.value,
             "finished_at": columns.micros(at) if to.is_final else None,
         }
+        if to.is_final:
+            changed["sealed_secrets"] = None
         if to.is_final or follow_up_at is not None:
             changed["follow_up_at"] = None if to.is_final else columns.maybe_micros(follow_up_at)
         if outcome is not None:
@@ -148,6 +155,21 @@ class Executions(ExecutionHistory, FollowUps):
             changed["id"] = execution_id  # nothing to write: still answer whether the row is there
         unfinished = [status for status in Status if not status.is_final]
         return await self._change(tenant_id, execution_id, changed, allowed=unfinished)
+
+    async def sealed_secrets(self, tenant_id: TenantId, execution_id: ExecutionId) -> str | None:
+        """What `open` or `keep_secrets` sealed into an unfinished row."""
+        row = await self.database.fetch_one(
+            "SELECT sealed_secrets FROM executions WHERE tenant_id = ? AND id = ?", [tenant_id, execution_id]
+        )
+        return None if row is None else columns.maybe_text(row, "sealed_secrets")
+
+    async def keep_secrets(self, tenant_id: TenantId, execution_id: ExecutionId, sealed: str) -> bool:
+        """Replace what is sealed into an unfinished row."""
+        touched = await self.database.execute(
+            "UPDATE executions SET sealed_secrets = ? WHERE tenant_id = ? AND id = ? AND finished_at IS NULL",
+            [sealed, tenant_id, execution_id],
+        )
+        return touched == 1
 
     async def request_cancel(self, tenant_id: TenantId, execution_id: ExecutionId, at: datetime) -> bool:
         """Note that somebody wants the unfinished execution cancelled. The first request's time stays."""

@@ -76,6 +76,34 @@ async def test_a_secret_input_reaches_sim_but_no_row_and_no_result(world: World,
     assert b"sk-sim-sandbox" not in stored
 
 
+@pytest.mark.requirement("R27", "R60")
+async def test_a_secret_that_comes_back_after_a_restart_is_masked_too(
+    tmp_path: Path, clock: ManualClock, sim: FakeSim
+) -> None:
+    """The process that was told the password is gone; the row that it left knows what to hide."""
+    async with open_world(tmp_path, clock=clock, sim=sim) as world:
+        await world.allow("acme", "echo")
+        sim.script(faults.LostAnswer())
+        arguments = {"password": "hunter2-Hunter2"}
+        lost = await world.app.gateway.call(world.call("acme", "echo", arguments), patience_s=0)
+        await settle_background(world, clock, rounds=0)
+    async with open_world(tmp_path, clock=clock, sim=sim) as world:
+        await settle_background(world, clock)
+        row = await world.row(lost)
+        assert (row.status, row.output) == (
+            Status.COMPLETED,
+            {"result": {"password": "[redacted]"}, "stdout": ""},
+        )
+        assert b"hunter2" not in bytes_in(tmp_path)
+
+
+@pytest.mark.requirement("R31", "R32")
+async def test_a_workflow_that_returns_the_tenants_key_does_not_get_it_out(world: World) -> None:
+    """Not into the answer and not into the row."""
+    execution = await call(world, arguments={"text": "the key is sk-sim-sandbox-acme!"})
+    assert "sk-sim-sandbox-acme" not in repr(execution.output)
+
+
 @pytest.mark.requirement("R2", "R12", "R35", "R41")
 async def test_each_tenants_own_key_reaches_sim_under_concurrency(world: World) -> None:
     """Forty calls of two tenants at once: no key crosses over."""

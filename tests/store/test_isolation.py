@@ -219,7 +219,7 @@ async def test_any_walk_through_the_statuses_is_the_models(
                         model[tenant_id] = replace(row, cancel_requested_at=START)
                 else:
                     begun = await _begin(store, tenant_id, x1, number)
-                    assert begun == (row is not None and row.status in (Status.QUEUED, Status.PROCESSING))
+                    assert begun == (row is not None and _may_begin(row))
                     if row is not None and begun:
                         model[tenant_id] = replace(
                             row,
@@ -231,6 +231,10 @@ async def test_any_walk_through_the_statuses_is_the_models(
                         )
                 for each in TENANTS:
                     assert await store.executions.get(each, None, x1) == model.get(each)
+
+
+def _may_begin(row: Execution) -> bool:
+    return row.cancel_requested_at is None and row.status in (Status.QUEUED, Status.PROCESSING)
 
 
 async def _begin(store: Store, tenant_id: TenantId, execution_id: ExecutionId, attempt: int) -> bool:

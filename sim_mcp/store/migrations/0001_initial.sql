@@ -65,6 +65,7 @@ CREATE TABLE tokens (
   PRIMARY KEY (tenant_id, id)
 );
 
+-- sealed_secrets: values taken out of the input, for masking the output; gone when the row is final.
 -- follow_up_at: due time and lease of an unfinished row. window_key: which flood of refusals a row counts.
 CREATE TABLE executions (
   tenant_id TEXT NOT NULL,
@@ -96,6 +97,7 @@ CREATE TABLE executions (
   cancel_requested_at BIGINT,
   follow_up_at BIGINT,
   window_key TEXT,
+  sealed_secrets TEXT,
   PRIMARY KEY (tenant_id, id),
   CHECK (status IN ('queued', 'processing', 'paused', 'completed', 'failed', 'cancelled')),
   CHECK ((finished_at IS NOT NULL) = (status IN ('completed', 'failed', 'cancelled'))),
