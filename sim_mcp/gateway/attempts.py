@@ -14,7 +14,7 @@ from sim_mcp.gateway.audit import Audit
 from sim_mcp.gateway.forms import with_pauses
 from sim_mcp.gateway.live import LiveCall
 from sim_mcp.gateway.outcomes import lost_run_error
-from sim_mcp.gateway.redaction import Secrets
+from sim_mcp.gateway.redaction import MaskedText, Secrets
 from sim_mcp.model.clock import Clock
 from sim_mcp.model.errors import (
     ErrorCode,
@@ -109,7 +109,9 @@ class Attempts:
             if not await self._audit.begin_attempt(intent.execution, run_id=run_id, attempt=attempt):
                 raise _NoLongerWanted  # through the guard, which must not take this for an answer
             began_s = self._clock.monotonic()
-            run = await client.execute(intent.request, run_id=run_id, on_text=live.add_text)
+            heard = MaskedText(intent.secrets, live.add_text)
+            run = await client.execute(intent.request, run_id=run_id, on_text=heard.add)
+            await heard.end()
         run = await with_pauses(client, intent.request.workflow_id, run.run_id or run_id, run)
         if run.duration_ms is None and run.status.is_final:  # a stream does not tell (sim-api 1.10)
             return replace(run, duration_ms=round((self._clock.monotonic() - began_s) * 1000))

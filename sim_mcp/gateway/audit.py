@@ -27,6 +27,7 @@ from sim_mcp.gateway.outcomes import (
 from sim_mcp.gateway.redaction import Redactor, Secrets
 from sim_mcp.gateway.tenancy import PROCESS_KEY_ID
 from sim_mcp.model.clock import Clock
+from sim_mcp.model.credentials import without_credentials
 from sim_mcp.model.errors import ErrorCode, SimMcpError, StoreUnavailable
 from sim_mcp.model.execution import Call, Execution, ExecutionError, ExecutionId, Status
 from sim_mcp.model.facts import CallFinished, Observer
@@ -273,7 +274,7 @@ def _asked_name(call: Call) -> str:
     """The name that a refused caller asked for, made safe to store and show."""
     asked = call.tool_name or call.workflow_id or ""
     printable = "".join(character if character.isprintable() else "?" for character in asked)
-    return printable.encode("utf-8", "replace").decode()[:LONGEST_NAME]
+    return without_credentials(printable.encode("utf-8", "replace").decode()[:LONGEST_NAME])
 
 
 def _trace_id(traceparent: str | None) -> str | None:

@@ -126,6 +126,7 @@ class Runs:
         if row.status.is_final:
             return row
         await self._store.executions.request_cancel(row.tenant_id, row.id, self._clock.now())
+        row = await self._find(principal, any_id)  # an attempt may have begun just before; none can any more
         if row.run_id is None or row.workflow_id is None:
             await self._audit.close(row, Status.CANCELLED, None)  # nothing was sent yet, nothing will be
             return await self._find(principal, row.id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias, TypeGuard
 
 Json: TypeAlias = "str | int | float | bool | Mapping[str, Json] | Sequence[Json] | None"
@@ -17,3 +17,20 @@ def is_object(value: object) -> TypeGuard[JsonObject]:
 def is_array(value: object) -> TypeGuard[list[Json]]:
     """Whether a *parsed JSON value* is an array."""
     return isinstance(value, list)
+
+
+def nests_deeper_than(value: Json, levels: int) -> bool:
+    """Whether arrays and objects stand more than `levels` deep in each other; itself without recursion."""
+    layer = [value]
+    for _ in range(levels + 1):
+        layer = [inner for item in layer for inner in _inside(item)]
+        if not layer:
+            return False
+    return True
+
+
+def _inside(value: Json) -> Iterator[Json]:
+    if is_object(value):
+        yield from value.values()
+    elif is_array(value):
+        yield from value

@@ -114,7 +114,7 @@ def _address_of(host: str) -> _Address | None:
 
 def _is_public(address: _Address) -> bool:
     if isinstance(address, ipaddress.IPv6Address):
-        if address.scope_id or address.teredo:
+        if address.scope_id or address.teredo or address.is_site_local:
             return False
         wrapped = address.ipv4_mapped or address.sixtofour
         if address in _NAT64:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -33,12 +34,18 @@ def parse_json(raw: bytes) -> Json:
     if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _depth(raw) > MAX_DEPTH:
         raise ValueError("JSON nested too deeply")
     try:
-        value: Json = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
+        value: Json = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite)
     except RecursionError as error:
         raise ValueError("JSON nested too deeply") from error
     if rb"\ud" in raw.lower():
         value = map_strings(value, _mended)
     return value
+
+
+def _finite(text: str) -> float | str:
+    """A number too large for a float stays text: infinity could not be written as JSON again."""
+    value = float(text)
+    return value if math.isfinite(value) else text
 
 
 def map_strings(value: Json, change: Callable[[str], str]) -> Json:

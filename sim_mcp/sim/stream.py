@@ -31,16 +31,21 @@ class DataLines:
     """
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest: list[bytes] = []
+        """The pieces of an unfinished line: joined once, however small they come."""
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """The payloads that `chunk` completes."""
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        if b"\n" not in chunk:
+            self._rest.append(chunk)
+            return iter(())
+        *lines, rest = b"".join([*self._rest, chunk]).split(b"\n")
+        self._rest = [rest]
         return _payloads(lines)
 
     def end(self) -> Iterator[bytes]:
         """The payload of a last line without line feed, if any."""
-        rest, self._rest = self._rest, b""
+        rest, self._rest = b"".join(self._rest), []
         return _payloads([rest])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -9,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from inline_snapshot import snapshot
 
-from sim_mcp.gateway.redaction import REDACTED, Redactor, Secrets
+from sim_mcp.gateway.redaction import REDACTED, MaskedText, Redactor, Secrets
+from sim_mcp.model.credentials import without_credentials
+from sim_mcp.model.json import Json
 
 SECRET_KEYS = [
     "password", "Password", "user_password", "dbPassword", "X-Api-Key", "api_key", "apiKey", "APIKEY",
@@ -105,3 +108,52 @@ def test_redaction_keeps_the_shape_of_what_it_reads(value: object) -> None:
         return [shape(part) for part in item] if isinstance(item, list) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # any JSON
 
     assert shape(Redactor().redact(value)) == shape(value)  # pyright: ignore[reportArgumentType]  # built as JSON above
+
+
+@pytest.mark.requirement("R60")
+@pytest.mark.parametrize("key", ["accesstoken", "AUTHTOKEN", "refreshtoken", "ToKeN", "aUtH", "oauth"])
+def test_a_secret_looking_key_is_known_in_any_case(key: str) -> None:
+    """Camel case is a habit, not a rule."""
+    assert Redactor().redact({key: "hunter2!"}) == {key: REDACTED}
+
+
+@pytest.mark.requirement("R60")
+def test_an_input_that_nests_without_end_is_noted_and_not_walked() -> None:
+    """A refusal leaves a row whatever was sent."""
+    value: Json = "x"
+    for _ in range(5000):
+        value = [value]
+    assert Redactor().redact(value) == snapshot(
+        {"truncated": True, "reason": "nested more than 100 levels deep"}
+    )
+    assert Redactor().secrets_in(value).values == frozenset()
+
+
+def test_a_number_that_json_cannot_write_is_stored_as_text() -> None:
+    """One infinite number must not make a page of the history unreadable."""
+    assert Redactor().redact({"a": float("inf")}) == {"a": "inf"}
+
+
+@pytest.mark.anyio
+@given(cuts=st.lists(st.integers(0, 40), max_size=6))
+async def test_a_secret_cut_over_streamed_pieces_is_masked(cuts: list[int]) -> None:
+    """Wherever the pieces end, no listener hears the secret, and nothing else is lost."""
+    text = "say hunter2-Hunter2 and hunter2-Hunter2!"
+    heard: list[str] = []
+
+    async def tell(piece: str) -> None:
+        heard.append(piece)
+
+    masked = MaskedText(Secrets(["hunter2-Hunter2"]), tell)
+    edges = [0, *sorted(cuts), len(text)]
+    for start, stop in itertools.pairwise(edges):
+        await masked.add(text[start:stop])
+    await masked.end()
+    assert "".join(heard) == f"say {REDACTED} and {REDACTED}!"
+
+
+@pytest.mark.requirement("R60")
+@pytest.mark.parametrize("bait", ["-sim_", "eyJa", "sk-", "-----BEGIN ", "://a:"])
+def test_a_text_that_almost_looks_like_a_key_costs_only_its_length(bait: str) -> None:
+    """Twice the text, about twice the steps: checked by what a quadratic search could never finish."""
+    assert without_credentials(bait * 400_000 + " end").endswith(" end")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -157,6 +158,33 @@ async def test_a_call_cancelled_between_two_attempts_is_never_sent(world: World,
     await settle_background(world, clock)
     assert (await world.row(handle)).status is Status.CANCELLED
     assert world.started == []
+
+
+@pytest.mark.requirement("R27")
+@pytest.mark.parametrize("turns", [0, 1, 2, 5, 10, 20, 40, 80])
+async def test_a_row_says_cancelled_only_when_nothing_goes_on_at_sim(
+    world: World, clock: ManualClock, turns: int
+) -> None:
+    """Wherever the cancel meets the call, the row and SIM tell the same story."""
+    await world.allow("acme", "asking", "waits")
+    handle = await world.app.gateway.call(world.call("acme", "waits", {"variant": "human"}), patience_s=0)
+    for _ in range(turns):
+        await anyio.lowlevel.checkpoint()
+    with contextlib.suppress(Conflict):
+        await world.app.runs.cancel(principal("acme"), handle.id)
+    await settle_background(world, clock)
+    row = await world.row(handle)
+    at_sim = {run.standing(clock.now()) for run in world.sim.runs}
+    assert at_sim <= ({"cancelled"} if row.status is Status.CANCELLED else {row.status.value})
+
+
+@pytest.mark.requirement("R27", "R60")
+async def test_an_input_with_an_infinite_number_is_refused_and_its_row_is_readable(world: World) -> None:
+    """What JSON cannot write must not make a page of the history unreadable."""
+    with pytest.raises(InvalidInput, match="infinity"):
+        await world.app.gateway.call(world.call("acme", "asking", {"amount": float("inf")}))
+    (row,) = await world.rows("acme")
+    assert row.input == {"amount": "inf"}
 
 
 @pytest.mark.requirement("R36")
