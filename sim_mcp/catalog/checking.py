@@ -56,7 +56,7 @@ class ArgumentCheck:
         try:
             errors = islice(self._validator.iter_errors(arguments), MAX_FAULTS * 10)
             faults = faults_of(errors, limit=MAX_FAULTS)
-        except (RecursionError, _OutOfSteps) as error:
+        except (RecursionError, OverflowError, _OutOfSteps) as error:  # a number beyond any float overflows
             raise PayloadTooLarge(
                 f"The arguments of {self._name!r} are too complex to be checked; send less."
             ) from error

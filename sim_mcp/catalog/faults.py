@@ -136,7 +136,7 @@ def _type_sentence(rule: Json, instance: Json) -> str:
 
 def _missing_sentence(rule: Json, instance: Json) -> str:
     required = rule if is_array(rule) else []
-    present = list(instance) if is_object(instance) else []
+    present = instance if is_object(instance) else {}
     names = [name for name in required if isinstance(name, str) and name not in present]
     noun = "property" if len(names) == 1 else "properties"
     return f"lacks the required {noun} {listed(names)}"
@@ -148,7 +148,8 @@ def _extra_sentence(schema: Json, instance: Json) -> str:
     known = list(declared) if is_object(declared) else []
     allowed = [re.compile(each) for each in patterns] if is_object(patterns) else []
     sent = list(instance) if is_object(instance) else []
-    extra = [name for name in sent if name not in known and not any(each.search(name) for each in allowed)]
+    names = frozenset(known)
+    extra = [name for name in sent if name not in names and not any(each.search(name) for each in allowed)]
     noun = "property" if len(extra) == 1 else "properties"
     sentence = f"has the unknown {noun} {listed(extra, 5)}"
     meant = [repr(found) for name in extra[:5] if (found := nearest(name, known))]

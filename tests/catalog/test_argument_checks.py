@@ -310,3 +310,18 @@ def test_a_catalogs_own_tool_is_compiled_once() -> None:
     assert catalog._checks["report"] is compiled
     catalog.check(tool({"type": "object"}), {"hours": "any"})
     assert catalog._checks == {"report": compiled}
+
+
+@pytest.mark.requirement("R34")
+def test_a_number_beyond_any_float_is_refused_and_breaks_nothing() -> None:
+    """`multipleOf` divides, and an integer of four hundred digits does not fit."""
+    subject = tool({"type": "object", "properties": {"a": {"type": "number", "multipleOf": 0.5}}})
+    with pytest.raises(PayloadTooLarge, match="too complex"):
+        EMPTY.check(subject, {"a": 10**400})
+
+
+def test_thousands_of_missing_names_are_told_from_thousands_of_others() -> None:
+    """Each name is looked up, not searched for."""
+    required: list[Json] = [f"r{number}" for number in range(3_000)]
+    subject = tool({"type": "object", "required": required})
+    assert len(faults({f"o{number}": 1 for number in range(20_000)}, subject)) == 1
