@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sim_mcp.catalog.text import listed, nearest, shortened
 from sim_mcp.model.errors import Fault
-from sim_mcp.model.json import Json, is_array, is_object
+from sim_mcp.model.json import Json, JsonObject, is_array, is_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -136,7 +136,7 @@ def _type_sentence(rule: Json, instance: Json) -> str:
 
 def _missing_sentence(rule: Json, instance: Json) -> str:
     required = rule if is_array(rule) else []
-    present = instance if is_object(instance) else {}
+    present: JsonObject = instance if is_object(instance) else {}
     names = [name for name in required if isinstance(name, str) and name not in present]
     noun = "property" if len(names) == 1 else "properties"
     return f"lacks the required {noun} {listed(names)}"
