@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
@@ -24,8 +24,8 @@ pytestmark = [pytest.mark.anyio, pytest.mark.sockets]
 class Countdown(FakeSim):
     """The fake SIM, ringing when the n-th execute has arrived."""
 
-    def __init__(self, *, ring_at: int, v2_enabled: bool) -> None:
-        super().__init__(v2_enabled=v2_enabled)
+    def __init__(self, *, ring_at: int, time: ManualClock, v2_enabled: bool) -> None:
+        super().__init__(v2_enabled=v2_enabled, time=time)
         self._left = ring_at
         self.rung = anyio.Event()
 
@@ -44,7 +44,8 @@ async def test_after_a_kill_every_run_has_a_row_and_every_row_settles(
     tmp_path: Path, ring_at: int, tool: str, *, v2_enabled: bool
 ) -> None:
     """The next start asks SIM about every unfinished row by the run id that was stored before sending."""
-    sim = Countdown(ring_at=ring_at, v2_enabled=v2_enabled)
+    clock = ManualClock(datetime.now(UTC))
+    sim = Countdown(ring_at=ring_at, time=clock, v2_enabled=v2_enabled)
     async with serve_fake(sim) as base_url:
         command = [sys.executable, "-m", "tests.journeys.kill_victim", str(tmp_path), base_url, tool]
         async with await anyio.open_process(command, stderr=subprocess.DEVNULL) as victim:
@@ -53,11 +54,11 @@ async def test_after_a_kill_every_run_has_a_row_and_every_row_settles(
                     await sim.rung.wait()
             finally:
                 victim.send_signal(signal.SIGKILL)
-        later = ManualClock(datetime.now(UTC) + timedelta(seconds=60))
+        clock.advance(60)
         async with open_world(
             tmp_path,
             sim=sim,
-            clock=later,
+            clock=clock,
             transport_of=lambda _: sim.transport(),
             sim_base_url=base_url,
             sim_allowed_hosts=("127.0.0.1",),
