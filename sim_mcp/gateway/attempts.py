@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from sim_mcp.gateway.audit import Audit
 from sim_mcp.gateway.forms import with_pauses
 from sim_mcp.gateway.live import LiveCall
+from sim_mcp.gateway.masking import MaskedText, Secrets
 from sim_mcp.gateway.outcomes import lost_run_error
-from sim_mcp.gateway.redaction import MaskedText, Secrets
 from sim_mcp.model.clock import Clock
 from sim_mcp.model.errors import (
     ErrorCode,

@@ -12,11 +12,14 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import anyio
+import anyio.to_thread
 
 from sim_mcp.gateway.keepsake import Keepsakes
 from sim_mcp.gateway.live import LiveCalls
+from sim_mcp.gateway.masking import Secrets
 from sim_mcp.gateway.outcomes import (
     MAX_STORED_INPUT_BYTES,
     bounded,
@@ -24,7 +27,7 @@ from sim_mcp.gateway.outcomes import (
     next_check_at,
     outcome_of,
 )
-from sim_mcp.gateway.redaction import Redactor, Secrets
+from sim_mcp.gateway.redaction import Redactor
 from sim_mcp.gateway.tenancy import PROCESS_KEY_ID
 from sim_mcp.model.clock import Clock
 from sim_mcp.model.credentials import without_credentials
@@ -32,7 +35,7 @@ from sim_mcp.model.errors import ErrorCode, SimMcpError, StoreUnavailable
 from sim_mcp.model.execution import Call, Execution, ExecutionError, ExecutionId, Status
 from sim_mcp.model.facts import CallFinished, Observer
 from sim_mcp.model.integration import Integration
-from sim_mcp.model.json import Json
+from sim_mcp.model.json import Json, is_heavier_than
 from sim_mcp.model.run import Run, RunId
 from sim_mcp.model.tool import Mode, WorkflowTool
 from sim_mcp.store import Executions, Outcome
@@ -45,6 +48,8 @@ LAST_WRITE_LIMIT_S = 10.0
 REFUSALS_PER_MINUTE = 20
 """Refusals of one caller, for one reason, that get rows of their own; the rest are counted."""
 LONGEST_NAME = 64
+HEAVY_OUTPUT = 100_000
+"""Characters of an output from which on it is masked in a thread."""
 
 
 class Audit:
@@ -69,6 +74,7 @@ class Audit:
         self._new_id = new_id
         self._observer = observer
         self._refusals = _RefusalWindows(clock)
+        self._heavy = anyio.CapacityLimiter(1)
 
     async def open(
         self, call: Call, tool: WorkflowTool, integration: Integration, secrets: Secrets
@@ -126,7 +132,7 @@ class Audit:
 
     async def settle(self, execution: Execution, run: Run, secrets: Secrets) -> bool:
         """Move the row to what SIM said of its run; unfinished runs are handed to the follower."""
-        outcome = outcome_of(run, secrets=secrets, redactor=self._redactor)
+        outcome = await self._outcome(run, secrets)
         return await self._move(execution, run.status, outcome)
 
     async def fail(self, execution: Execution, error: SimMcpError, secrets: Secrets) -> bool:
@@ -152,6 +158,13 @@ class Audit:
             )
         self._live.ring(execution.id)
         return moved
+
+    async def _outcome(self, run: Run, secrets: Secrets) -> Outcome:
+        judge = partial(outcome_of, run, secrets=secrets, redactor=self._redactor)
+        if not is_heavier_than(run.output, HEAVY_OUTPUT):
+            return judge()
+        # Masking megabytes takes a while: nobody else's call may wait for it.
+        return await anyio.to_thread.run_sync(judge, limiter=self._heavy)
 
     async def _move(self, execution: Execution, status: Status, outcome: Outcome) -> bool:
         now = self._clock.now()

@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from typing import cast
 
-from sim_mcp.gateway.redaction import Secrets
+from sim_mcp.gateway.masking import Secrets
 from sim_mcp.model.errors import NotConfigured
 from sim_mcp.model.execution import Execution
 from sim_mcp.model.integration import IntegrationId

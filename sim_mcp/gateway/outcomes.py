@@ -7,7 +7,8 @@ import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from sim_mcp.gateway.redaction import Redactor, Secrets
+from sim_mcp.gateway.masking import Secrets
+from sim_mcp.gateway.redaction import Redactor
 from sim_mcp.model.errors import ErrorCode, SimMcpError
 from sim_mcp.model.execution import Execution, ExecutionError, Status
 from sim_mcp.model.json import Json, JsonObject, is_array, is_object

@@ -8,13 +8,11 @@ SIM itself gets the input untouched.
 
 from __future__ import annotations
 
-import base64
-import json
 import math
 import re
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from urllib.parse import quote, quote_plus
+from collections.abc import Iterable, Iterator
 
+from sim_mcp.gateway.masking import Secrets
 from sim_mcp.model.credentials import CREDENTIAL, REDACTED, without_credentials
 from sim_mcp.model.json import Json, is_array, is_object, nests_deeper_than
 
@@ -33,10 +31,6 @@ _SECRET_PARTS = (
 )
 _SECRET_WORDS = frozenset({"token", "pwd", "auth", "otp", "cvv", "jwt", "bearer", "pin", "oauth"})
 DEEPEST = 100
-MOST_SECRETS = 500
-"""With more, the whole output is hidden: a pattern of thousands of words would take seconds."""
-_SHORTEST_MASKED = 4
-"""Shorter secrets are masked only where they are a whole value: masking every `1` helps nobody."""
 
 
 class Redactor:
@@ -95,84 +89,6 @@ class Redactor:
         return any(part in joined for part in _SECRET_PARTS)
 
 
-class Secrets:
-    """Values that must not come back. Its repr tells only how many there are."""
-
-    def __init__(self, values: Iterable[str] = ()) -> None:
-        self._values = frozenset(value for value in values if value)
-        self._are_too_many = len(self._values) > MOST_SECRETS
-        sought = () if self._are_too_many else self._values
-        spellings = {spelling for value in sought for spelling in _spellings(value)}
-        ordered = sorted(spellings, key=len, reverse=True)
-        self._longest = len(ordered[0]) if ordered else 0
-        self._pattern = re.compile("|".join(map(re.escape, ordered))) if ordered else None
-
-    def __repr__(self) -> str:
-        return f"Secrets({len(self._values)})"
-
-    @property
-    def values(self) -> frozenset[str]:
-        """The secrets themselves, to be sealed. Never log them."""
-        return self._values
-
-    def with_(self, *values: str) -> Secrets:
-        """These secrets and `values`."""
-        return Secrets((*self._values, *values))
-
-    def mask(self, value: Json) -> Json:
-        """A copy of `value` in which none of these secrets stands any more."""
-        if not self._values:
-            return value
-        if self._are_too_many:
-            return REDACTED
-        if is_object(value):
-            return {self.mask_text(key): self.mask(item) for key, item in value.items()}
-        if is_array(value):
-            return [self.mask(item) for item in value]
-        if isinstance(value, str):
-            return self.mask_text(value)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return REDACTED if len(str(value)) >= _SHORTEST_MASKED and str(value) in self._values else value
-        return value
-
-    @property
-    def longest(self) -> int:
-        """The length of the longest spelling that `mask_text` looks for."""
-        return self._longest
-
-    def mask_text(self, text: str) -> str:
-        """`text` with every occurrence of a secret replaced, however it is escaped."""
-        if text in self._values or self._are_too_many:
-            return REDACTED
-        return self._pattern.sub(REDACTED, text) if self._pattern else text
-
-
-class MaskedText:
-    """Streamed text without secrets, even one that is cut over several pieces.
-
-    Holds back as much of the end as the longest secret could need to be completed.
-    """
-
-    def __init__(self, secrets: Secrets, tell: Callable[[str], Awaitable[None]]) -> None:
-        self._secrets = secrets
-        self._tell = tell
-        self._held = ""
-
-    async def add(self, text: str) -> None:
-        """Pass on what of `text` is certain."""
-        masked = self._secrets.mask_text(self._held + text)
-        keep = max(0, self._secrets.longest - 1)
-        sure, self._held = (masked[:-keep], masked[-keep:]) if keep else (masked, "")
-        if sure:
-            await self._tell(sure)
-
-    async def end(self) -> None:
-        """Pass on the rest: nothing more comes."""
-        rest, self._held = self._secrets.mask_text(self._held), ""
-        if rest:
-            await self._tell(rest)
-
-
 def _joined(key: str) -> str:
     return "".join(character for character in key.lower() if character.isalnum())
 
@@ -186,15 +102,3 @@ def _leaves(value: Json) -> Iterator[str]:
             yield from _leaves(item)
     elif value is not None and not isinstance(value, bool):
         yield str(value)
-
-
-def _spellings(value: str) -> Iterator[str]:
-    if len(value) >= _SHORTEST_MASKED:
-        yield value
-        yield json.dumps(value)[1:-1]
-        yield json.dumps(value, ensure_ascii=False)[1:-1]
-        for escaped in (quote(value, safe="", errors="replace"), quote(value, errors="replace")):
-            yield escaped
-            yield re.sub("%[0-9A-F]{2}", lambda match: match.group(0).lower(), escaped)
-        yield quote_plus(value, errors="replace")
-        yield base64.b64encode(value.encode("utf-8", "replace")).decode().rstrip("=")

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from inline_snapshot import snapshot
 
-from sim_mcp.gateway.redaction import REDACTED, MaskedText, Redactor, Secrets
-from sim_mcp.model.credentials import without_credentials
+from sim_mcp.gateway.masking import MaskedText, Secrets
+from sim_mcp.gateway.redaction import Redactor
+from sim_mcp.model.credentials import REDACTED, without_credentials
 from sim_mcp.model.json import Json
 
 SECRET_KEYS = [
