@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from sim_mcp.gateway.masking import Secrets
-from sim_mcp.model.credentials import CREDENTIAL, REDACTED, without_credentials
+from sim_mcp.model.credentials import REDACTED, credentials_in, without_credentials
 from sim_mcp.model.json import Json, is_array, is_object, nests_deeper_than
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
@@ -67,7 +67,7 @@ class Redactor:
         if is_array(value):
             return [self._walk(item, found=found) for item in value]
         if isinstance(value, str):
-            found.extend(match.group(0) for match in CREDENTIAL.finditer(value))
+            found.extend(value[start:end] for start, end in credentials_in(value))
             return self.text(value)
         if isinstance(value, float) and not math.isfinite(value):
             return str(value)  # JSON has no infinity, and a row must stay readable
