@@ -122,7 +122,6 @@ def _decoded(value: Json) -> Json:
 
 def summary_of(item: JsonObject) -> WorkflowSummary:
     """One workflow, from a list or its own record (sim-api 5.4)."""
-    """One workflow, from a list or its own record (sim-api 5.4)."""
     return WorkflowSummary(
         workflow_id=WorkflowId(text_at(item, "id")),
         name=text_at(item, "name"),
