@@ -12,15 +12,18 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
+from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from sim_mcp.model.errors import Fault, InvalidInput
+from sim_mcp.model.principal import Permission
 
 PREFIX = "SIM_MCP_"
 CONFIG_FILE = "sim-mcp.toml"
+PERMISSIONS = tuple(permission.value for permission in Permission)
 DEFAULT_SIM_BASE_URL = "https://www.sim.ai"
 
 Words = Annotated[tuple[str, ...], NoDecode]
@@ -64,7 +67,7 @@ class Settings(BaseSettings):
     tenant_id: str = Field(default="default", min_length=1, description="Who a stdio session is.")
     organization_id: str | None = Field(default=None, description="Organisation of a stdio session.")
     permissions: Words = Field(
-        default=("INTEGRATION_ADD", "INTEGRATION_EDIT", "INTEGRATION_VIEW", "INTEGRATION_DELETE"),
+        default=PERMISSIONS,
         description="Permissions of a stdio session, comma-separated.",
     )
     sim_api_key: SecretStr | None = Field(
@@ -75,20 +78,34 @@ class Settings(BaseSettings):
     auth_jwt_secret: SecretStr | None = Field(
         default=None, description="Secret that verifies HS256 bearer tokens; at least 32 bytes."
     )
+    auth_jwks_url: str | None = Field(
+        default=None,
+        description="URL of the identity provider's JSON Web Key Set, which verifies RS256, ES256 and EdDSA "
+        "tokens; needs `SIM_MCP_AUTH_AUDIENCE`.",
+    )
+    auth_algorithms: Words = Field(
+        default=("HS256", "RS256", "ES256", "EdDSA"),
+        description="Signatures that bearer tokens may carry. HS256 counts with the shared secret only, the "
+        "others with keys of the key set only.",
+    )
     auth_issuer: str | None = Field(default=None, description="Required `iss` of a token, when set.")
-    auth_audience: str | None = Field(default=None, description="Required `aud` of a token, when set.")
+    auth_audience: str | None = Field(
+        default=None,
+        description="Required `aud` of a token, when set; with a key set it must be: usually this server's "
+        "resource URL, `https://…/mcp`.",
+    )
     auth_claim_tenant: str = Field(default="tenantId", description="Claim that names the tenant.")
     auth_claim_organization: str = Field(default="organizationId", description="Claim of the organisation.")
     auth_claim_subject: Words = Field(
         default=("sub", "id"), description="Claims that may name the caller, in order."
     )
-    auth_claim_permissions: str = Field(default="permissions", description="Claim that lists permissions.")
+    auth_claim_permissions: str = Field(
+        default="permissions",
+        description="Claim that lists permissions: an array, or words with spaces between (OAuth's `scope`).",
+    )
     auth_claim_role: str = Field(default="role", description="Claim of the role.")
     auth_role_permissions: dict[str, list[str]] = Field(
-        default_factory=lambda: {
-            role: ["INTEGRATION_ADD", "INTEGRATION_EDIT", "INTEGRATION_VIEW", "INTEGRATION_DELETE"]
-            for role in ("SUPER_ADMIN", "ADMIN")
-        },
+        default_factory=lambda: {role: list(PERMISSIONS) for role in ("SUPER_ADMIN", "ADMIN")},
         description="JSON: permissions of each role, for tokens that carry only a role.",
     )
     public_url: str | None = Field(
@@ -133,6 +150,7 @@ class Settings(BaseSettings):
         "sim_allowed_hosts",
         "permissions",
         "auth_claim_subject",
+        "auth_algorithms",
         "allowed_hosts",
         "allowed_origins",
         "redact_keys",
@@ -147,9 +165,8 @@ class Settings(BaseSettings):
     @field_validator("permissions")
     @classmethod
     def _know_permissions(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        known = {"INTEGRATION_ADD", "INTEGRATION_EDIT", "INTEGRATION_VIEW", "INTEGRATION_DELETE"}
-        if wrong := [word for word in value if word not in known]:
-            raise ValueError(f"unknown permission {wrong[0]!r}; known are {', '.join(sorted(known))}")
+        if wrong := [word for word in value if word not in PERMISSIONS]:
+            raise ValueError(f"unknown permission {wrong[0]!r}; known are {', '.join(sorted(PERMISSIONS))}")
         return value
 
     @field_validator("auth_jwt_secret")
@@ -158,6 +175,41 @@ class Settings(BaseSettings):
         if value is not None and len(value.get_secret_value().encode()) < 32:
             raise ValueError("is shorter than 32 bytes, which anyone can guess; use a longer secret")
         return value
+
+    @field_validator("auth_algorithms")
+    @classmethod
+    def _know_algorithms(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        known = ("HS256", "RS256", "ES256", "EdDSA")
+        if wrong := [word for word in value if word not in known]:
+            raise ValueError(f"unknown algorithm {wrong[0]!r}; known are {', '.join(known)}")
+        return value
+
+    @field_validator("auth_role_permissions")
+    @classmethod
+    def _know_role_permissions(cls, value: dict[str, list[str]]) -> dict[str, list[str]]:
+        for role, words in value.items():
+            if wrong := [word for word in words if word not in PERMISSIONS]:
+                raise ValueError(f"unknown permission {wrong[0]!r} of role {role!r}")
+        return value
+
+    @field_validator("auth_jwks_url")
+    @classmethod
+    def _private_fetch(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "https://host")
+        is_local = parts.hostname in {"127.0.0.1", "::1", "localhost"}
+        if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and is_local)):
+            raise ValueError("must be an https:// URL: whoever can change the keys on the way can be anybody")
+        return value
+
+    @model_validator(mode="after")
+    def _audience_with_keys(self) -> Settings:
+        if self.auth_jwks_url is not None and not self.auth_audience:
+            resource = f"{(self.public_url or 'https://your.host').rstrip('/')}/mcp"
+            raise ValueError(
+                "SIM_MCP_AUTH_JWKS_URL needs SIM_MCP_AUTH_AUDIENCE, or tokens that the identity provider "
+                f"made for other services would count here; set it to {resource!r} there and here"
+            )
+        return self
 
     @model_validator(mode="after")
     def _absolute_url(self) -> Settings:

@@ -31,6 +31,8 @@ class Seams:
     new_id: Callable[[], str] = lambda: str(uuid.uuid4())
     random: Callable[[], float] = random.random
     transport_of: Callable[[Integration], httpx.AsyncBaseTransport] | None = None
+    identity_transport: httpx.AsyncBaseTransport | None = None
+    """How the identity provider's keys are fetched; the network by default."""
     observers: Sequence[Observer] = ()
 
 
@@ -71,6 +73,7 @@ class App:
     """What a door may use."""
 
     settings: Settings
+    outside: Seams
     gateway: Gateway
     runs: Runs
     administration: Administration

@@ -131,6 +131,7 @@ class Wiring:
         )
         return App(
             settings=self._settings,
+            outside=self._outside,
             gateway=gateway,
             runs=runs,
             administration=administration,

@@ -184,6 +184,13 @@ class StoreUnavailable(SimMcpError):
     retryable = True
 
 
+class IdentityUnavailable(SimMcpError):
+    """Bearer tokens cannot be checked: the identity provider does not answer. No token is judged by it."""
+
+    code = ErrorCode.SIM_UNAVAILABLE
+    retryable = True
+
+
 class OutcomeUnknown(SimMcpError):
     """The answer was lost. The run is followed by its id; never call again blindly."""
 

@@ -111,17 +111,24 @@ def _routes(
     authenticator = Authenticator(app)
     sse = _Sse(server)
 
-    def guarded(inner: ASGIApp) -> ASGIApp:
+    def guarded(inner: ASGIApp, *, has_streams: bool = False) -> ASGIApp:
         return RequireBearer(
-            inner, authenticator, public_url=app.settings.public_url, unauthenticated_as=anybody
+            inner,
+            authenticator,
+            public_url=app.settings.public_url,
+            unauthenticated_as=anybody,
+            has_streams=has_streams,
         )
 
     return [
         Route("/healthz", _healthz),
         Route("/readyz", partial(_readyz, app)),
-        Route(METADATA_PATH, partial(_metadata, app)),
-        Route("/mcp", guarded(StreamableHTTPASGIApp(sessions))),
-        Route("/sse", guarded(sse.connect), methods=["GET"]),
+        *(
+            Route(path, partial(_metadata, app))
+            for path in (METADATA_PATH, "/.well-known/oauth-protected-resource")
+        ),
+        Route("/mcp", guarded(StreamableHTTPASGIApp(sessions), has_streams=True)),
+        Route("/sse", guarded(sse.connect, has_streams=True), methods=["GET"]),
         Mount(_Sse.MESSAGES_PATH, guarded(sse.receive)),
         Mount(BASE_PATH, guarded(rest_router(app))),
     ]
@@ -182,11 +189,12 @@ async def check_authentication(app: App, *, host: str, allow_unauthenticated: bo
                 "only. Bind to 127.0.0.1, or configure authentication."
             )
         return
-    if app.settings.auth_jwt_secret is None and not await app.tokens.is_any_usable(app.tokens.clock.now()):
+    knows_provider = app.settings.auth_jwt_secret is not None or app.settings.auth_jwks_url is not None
+    if not knows_provider and not await app.tokens.is_any_usable(app.outside.clock.now()):
         raise InvalidInput(
             "Nobody could call this server: no authentication is configured. Create a token with "
-            "`sim-mcp token create`, or set SIM_MCP_AUTH_JWT_SECRET; to try things out on this machine "
-            "alone, use --insecure-no-auth."
+            "`sim-mcp token create`, or set SIM_MCP_AUTH_JWKS_URL or SIM_MCP_AUTH_JWT_SECRET; to try things "
+            "out on this machine alone, use --insecure-no-auth."
         )
 
 
@@ -238,12 +246,13 @@ async def _readyz(app: App, request: Request) -> Response:
 async def _metadata(app: App, request: Request) -> Response:
     """RFC 9728: what this resource is called, and who issues tokens for it if anybody is known to."""
     from sim_mcp.transports.http_answers import Answer
-    from sim_mcp.transports.http_bearer import base_url
+    from sim_mcp.transports.http_bearer import SCOPES, base_url
 
     issuer = app.settings.auth_issuer
     document: dict[str, Any] = {
         "resource": base_url(request.scope, app.settings.public_url) + "/mcp",
         "resource_name": "sim-mcp",
+        "scopes_supported": SCOPES.split(),
         "bearer_methods_supported": ["header"],
     }
     if issuer is not None and issuer.startswith("https://"):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse
 
-from sim_mcp.model.errors import ErrorCode
+from sim_mcp.model.errors import ErrorCode, Forbidden
 from sim_mcp.transports.problems import http_status, problem_body, rest_body, retry_headers
 
 if TYPE_CHECKING:
@@ -43,7 +43,15 @@ def problem(
 ) -> Answer:
     """The answer to a request that failed with `error`."""
     body = rest_body(error, request_id, execution_id=execution_id)
-    return Answer(body, http_status(error), headers={**retry_headers(error), **(headers or {})})
+    own = {**retry_headers(error), **_challenge(error)}
+    return Answer(body, http_status(error), headers={**own, **(headers or {})})
+
+
+def _challenge(error: SimMcpError | ExecutionError) -> dict[str, str]:
+    """RFC 6750 3.1: which scope would have been enough."""
+    if not isinstance(error, Forbidden) or error.permission is None:
+        return {}
+    return {"www-authenticate": f'Bearer error="insufficient_scope", scope="{error.permission}"'}
 
 
 def plain_problem(

@@ -13,17 +13,20 @@ from pydantic import InstanceOf
 from starlette.authentication import AuthCredentials
 
 from sim_mcp.model.errors import SimMcpError, Unauthorized
-from sim_mcp.model.principal import Principal
+from sim_mcp.model.principal import Permission, Principal
 from sim_mcp.transports.auth import OWN_ISSUER, bearer_token
 from sim_mcp.transports.http_answers import problem, request_id_of
+from sim_mcp.transports.http_streams import serve_while_valid
 from sim_mcp.transports.tokens_jwt import Verified
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from sim_mcp.transports.auth import Authenticator
 
 METADATA_PATH = "/.well-known/oauth-protected-resource/mcp"
+SCOPES = " ".join(permission.value for permission in Permission)
+"""What a client may have to ask its identity provider for; a caller without one sees less."""
 
 
 class CallerToken(AccessToken):
@@ -54,6 +57,8 @@ class CallerToken(AccessToken):
 class RequireBearer:
     """Lets verified callers through and answers everybody else with 401.
 
+    With `has_streams`, what a GET opens stays open as long as its token counts.
+
     `unauthenticated_as` switches the check off: every request then comes from that principal. Only
     `serve_http` may ask for it, and only on a loopback address.
     """
@@ -65,10 +70,12 @@ class RequireBearer:
         *,
         public_url: str | None,
         unauthenticated_as: Principal | None = None,
+        has_streams: bool = False,
     ) -> None:
         self._app = app
         self._authenticator = authenticator
         self._public_url = public_url
+        self._has_streams = has_streams
         self._anybody = None if unauthenticated_as is None else _anybody(unauthenticated_as)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,9 +92,35 @@ class RequireBearer:
         reset = auth_context_var.set(user)
         try:
             inner: Scope = {**scope, "user": user, "auth": AuthCredentials(token.scopes)}
-            await self._app(inner, receive, send)
+            await self._serve(inner, receive, self._pointing(scope, send), header)
         finally:
             auth_context_var.reset(reset)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, header: str | None) -> None:
+        if scope["method"] != "GET" or self._anybody is not None or not self._has_streams:
+            await self._app(scope, receive, send)
+            return
+        await serve_while_valid(
+            self._app, scope, receive, send, authenticator=self._authenticator, header=header
+        )
+
+    def _pointing(self, scope: Scope, send: Send) -> Send:
+        """`send`, with the address of the metadata added to every challenge."""
+
+        async def pointing(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 403:
+                where = f', resource_metadata="{base_url(scope, self._public_url)}{METADATA_PATH}"'
+                headers = [
+                    (
+                        name,
+                        value + where.encode("latin-1", "replace") if name == b"www-authenticate" else value,
+                    )
+                    for name, value in message.get("headers", [])
+                ]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        return pointing
 
     async def _refuse(
         self, error: SimMcpError, header: str | None, scope: Scope, receive: Receive, send: Send
@@ -96,7 +129,7 @@ class RequireBearer:
         if isinstance(error, Unauthorized):
             came = 'error="invalid_token", ' if bearer_token(header) else ""
             where = base_url(scope, self._public_url) + METADATA_PATH
-            headers["www-authenticate"] = f'Bearer {came}resource_metadata="{where}"'
+            headers["www-authenticate"] = f'Bearer {came}scope="{SCOPES}", resource_metadata="{where}"'
         response = problem(error, request_id_of(scope), headers=headers)
         await response(scope, receive, send)
 

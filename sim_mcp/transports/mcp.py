@@ -204,7 +204,7 @@ class _Handlers:
         token = get_access_token()
         if token is None or token.expires_at is None:
             return None
-        return max(0.0, token.expires_at - self._app.tokens.clock.now().timestamp())
+        return max(0.0, token.expires_at - self._app.outside.clock.now().timestamp())
 
 
 def _raise_protocol_error(error: SimMcpError) -> Never:

@@ -1,6 +1,8 @@
-"""Bearer tokens that somebody else signed with the shared secret: HS256 JSON Web Tokens (contract section 5).
+"""Bearer tokens that somebody else signed: JSON Web Tokens (contract section 5).
 
-The defaults read the host platform's session tokens. It signs other things with the same secret
+A shared secret verifies HS256, the identity provider's published keys (`jwks`) everything else; which
+of the two is asked is decided by the algorithm, so that a public key never serves as a secret. The
+claims' defaults read the host platform's session tokens. It signs other things with the same secret
 (password resets, mail verification, refresh tokens), so a good signature alone proves nothing.
 """
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from jwt import PyJWK
+
     from sim_mcp.config import Settings
 
 LEEWAY_S = 30
@@ -24,6 +28,7 @@ LONGEST_TOKEN_BYTES = 16 * 1024
 LONGEST_NAME = 255
 LATEST_TIME_S = 2**40
 """Times beyond this (the year 36,812) are not times; it also keeps NaN and infinity out."""
+_TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 ACCESS_TOKEN_TYPE = "ACCESS_TOKEN_TYPE"  # noqa: S105 - the name of a kind of token, not a token
 
 
@@ -36,14 +41,50 @@ class Verified:
     expires_at_s: int | None = None
 
 
-def verify_jwt(token: str, settings: Settings, now: datetime) -> Verified:
-    """Whom `token` stands for at `now`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What a token says of its own signature. Only good for choosing among keys that we know."""
+
+    algorithm: str
+    key_id: str | None
+
+
+def header_of(token: str, settings: Settings) -> Header:
+    """The header of `token`, if it is one that may count here.
+
+    Nothing else of it is read: a key, or an address of keys, that comes with the token proves nothing.
+
+    Raises:
+        Unauthorized: not a JSON Web Token, or not with a signature that the settings admit.
+    """
+    import jwt
+
+    if len(token) > LONGEST_TOKEN_BYTES:
+        raise Unauthorized(f"The token is longer than {LONGEST_TOKEN_BYTES} bytes.")
+    try:
+        header = jwt.get_unverified_header(token)
+    except (jwt.PyJWTError, ValueError, RecursionError):
+        raise Unauthorized("The token is not valid.") from None
+    algorithm, key_id = header.get("alg"), header.get("kid")
+    if algorithm not in settings.auth_algorithms:
+        raise Unauthorized("The token is signed in a way that this server does not accept.")
+    if str(header.get("typ", "JWT")).lower() not in _TYPES or "crit" in header or header.get("b64") is False:
+        raise Unauthorized("The token is not an access token.")
+    if key_id is not None and not (isinstance(key_id, str) and len(key_id) <= LONGEST_NAME):
+        raise Unauthorized("The token is not valid.")
+    return Header(algorithm=algorithm, key_id=key_id)
+
+
+def verify_jwt(
+    token: str, settings: Settings, now: datetime, *, key: PyJWK | str, algorithm: str
+) -> Verified:
+    """Whom `token`, signed with `key`, stands for at `now`.
 
     Raises:
         Unauthorized: for anything that is not a current access token of a known tenant. The message
             names the rule, never the token's content.
     """
-    claims = _signed_claims(token, settings)
+    claims = _signed_claims(token, settings, key=key, algorithm=algorithm)
     expires_at_s = _check_times(claims, now.timestamp())
     _check_kind(claims)
     principal = Principal(
@@ -60,20 +101,15 @@ def verify_jwt(token: str, settings: Settings, now: datetime) -> Verified:
     )
 
 
-def _signed_claims(token: str, settings: Settings) -> Mapping[str, Any]:
+def _signed_claims(token: str, settings: Settings, *, key: PyJWK | str, algorithm: str) -> Mapping[str, Any]:
     import jwt
 
-    secret = settings.auth_jwt_secret
-    if secret is None:
-        raise Unauthorized("The token is not one of this server's own, and no JWT secret is configured.")
-    if len(token) > LONGEST_TOKEN_BYTES:
-        raise Unauthorized(f"The token is longer than {LONGEST_TOKEN_BYTES} bytes.")
     try:
         # Times are checked by us, by the clock that was handed in.
         return jwt.decode(
             token,
-            secret.get_secret_value(),
-            algorithms=["HS256"],
+            key,
+            algorithms=[algorithm],
             issuer=settings.auth_issuer,
             audience=settings.auth_audience,
             options={
@@ -118,7 +154,14 @@ def _time(claims: Mapping[str, Any], claim: str) -> float | None:
 
 
 def _check_kind(claims: Mapping[str, Any]) -> None:
-    if "code" in claims or claims.get("tokenType", ACCESS_TOKEN_TYPE) != ACCESS_TOKEN_TYPE:
+    """Identity providers sign other things with the same key: mails, invitations, refresh tokens."""
+    named = (claims.get("tokenType", ACCESS_TOKEN_TYPE), claims.get("token_type"), claims.get("token_use"))
+    is_access = (
+        named[0] == ACCESS_TOKEN_TYPE
+        and (named[1] is None or str(named[1]).lower() in {"access_token", "bearer"})
+        and (named[2] is None or str(named[2]).lower() == "access")
+    )
+    if not is_access or any(claim in claims for claim in ("code", "purpose", "appointmentId", "at_hash")):
         raise Unauthorized("The token is not an access token.")
 
 
@@ -146,6 +189,8 @@ def _permissions(claims: Mapping[str, Any], settings: Settings) -> frozenset[Per
     if isinstance(listed, list):
         names: list[object] = [*listed]
         return parse_permissions(names)
+    if isinstance(listed, str):  # as OAuth writes scopes
+        return parse_permissions(listed.split())
     role = claims.get(settings.auth_claim_role)
     if listed is not None or not isinstance(role, str) or not role:
         raise Unauthorized("The token carries neither permissions nor a role.")

@@ -15,7 +15,7 @@ from sim_mcp.model.errors import InvalidInput
 from sim_mcp.model.principal import TenantId
 from sim_mcp.transports.auth import current_principal
 from sim_mcp.transports.http import check_authentication, is_loopback
-from tests.transports.web import HOST, Web, bearer, open_web
+from tests.transports.web import ALL, HOST, Web, bearer, open_web
 from tests.world import principal
 
 pytestmark = pytest.mark.anyio
@@ -91,12 +91,12 @@ async def test_nobody_passes_without_a_token(web: Web, path: str) -> None:
     without = await web.client.get(path)
     assert (without.status_code, without.headers["www-authenticate"]) == (
         401,
-        f'Bearer resource_metadata="{HOST}{METADATA}"',
+        f'Bearer scope="{" ".join(ALL)}", resource_metadata="{HOST}{METADATA}"',
     )
     wrong = await web.client.get(path, headers={"authorization": "Bearer nonsense"})
     assert (wrong.status_code, wrong.headers["www-authenticate"]) == (
         401,
-        f'Bearer error="invalid_token", resource_metadata="{HOST}{METADATA}"',
+        f'Bearer error="invalid_token", scope="{" ".join(ALL)}", resource_metadata="{HOST}{METADATA}"',
     )
     assert "nonsense" not in wrong.text
     twice = [("authorization", bearer()["authorization"]), ("authorization", bearer()["authorization"])]
@@ -166,6 +166,7 @@ async def test_the_metadata_tells_only_what_is_true(tmp_path: Path) -> None:
             {
                 "resource": "http://127.0.0.1:8765/mcp",
                 "resource_name": "sim-mcp",
+                "scopes_supported": [*ALL],
                 "bearer_methods_supported": ["header"],
             }
         )
@@ -177,6 +178,8 @@ async def test_the_metadata_tells_only_what_is_true(tmp_path: Path) -> None:
     ) as web:
         document = (await web.client.get(METADATA)).json()
         assert document["resource"] == "https://mcp.example.com/mcp"
+        elsewhere = await web.client.get("/.well-known/oauth-protected-resource")
+        assert elsewhere.json() == document
         assert document["authorization_servers"] == ["https://id.example.com"]
         refused = await web.ask("GET", "/settings", by={})
         assert f"https://mcp.example.com{METADATA}" in refused.headers["www-authenticate"]
