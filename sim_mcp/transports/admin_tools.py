@@ -17,6 +17,7 @@ from sim_mcp.model.json import JsonObject
 from sim_mcp.model.principal import Permission, Principal
 from sim_mcp.transports import admin_actions as do
 from sim_mcp.transports import admin_schemas as schemas
+from sim_mcp.transports.addresses import HISTORY_APP_URI
 from sim_mcp.transports.admin_actions import Request
 from sim_mcp.transports.admin_arguments import check_arguments
 from sim_mcp.transports.output_schemas import BOOLEAN, TEXT, execution_schema
@@ -47,10 +48,13 @@ class AdminTool:
     destructive: bool = False
     idempotent: bool = True
     open_world: bool = False
+    page_uri: str | None = None
+    """The page that shows its result, in clients that show pages (SEP-1865)."""
 
     def listed(self) -> Tool:
         """As `tools/list` shows it."""
         return Tool(
+            _meta=None if self.page_uri is None else {"ui": {"resourceUri": self.page_uri}},
             name=self.name,
             title=self.title,
             description=self.description,
@@ -128,6 +132,7 @@ _TOOLS = (
         act=do.list_executions,
         input_schema=schemas.LIST_EXECUTIONS,
         output_schema=schemas.execution_page(),
+        page_uri=HISTORY_APP_URI,
     ),
     AdminTool(
         name="sim_get_execution",

@@ -17,9 +17,18 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import (
     CallToolRequestParams,
     CallToolResult,
+    CompleteRequestParams,
+    CompleteResult,
+    GetPromptRequestParams,
+    GetPromptResult,
     InputRequiredResult,
+    ListPromptsResult,
+    ListResourcesResult,
+    ListResourceTemplatesResult,
     ListToolsResult,
     PaginatedRequestParams,
+    ReadResourceRequestParams,
+    ReadResourceResult,
     SubscriptionsListenRequestParams,
     SubscriptionsListenResult,
 )
@@ -30,9 +39,12 @@ from sim_mcp.model.errors import SimMcpError, Unauthorized, UnknownTool
 from sim_mcp.model.principal import Principal
 from sim_mcp.transports.auth import current_principal
 from sim_mcp.transports.calling import WorkflowCalls
+from sim_mcp.transports.completion import complete
 from sim_mcp.transports.notices import Notices, Sessions, is_legacy
 from sim_mcp.transports.problems import is_protocol_error, json_rpc_code, json_rpc_data
 from sim_mcp.transports.progress import ProgressReporter
+from sim_mcp.transports.prompts import Prompts
+from sim_mcp.transports.resources import Resources
 from sim_mcp.transports.results import error_result
 from sim_mcp.transports.tool_list import ToolList
 
@@ -45,6 +57,8 @@ if TYPE_CHECKING:
 
 SERVER_NAME = "sim-mcp"
 TITLE = "SIM workflows"
+APPS = "io.modelcontextprotocol/ui"
+"""The extension under which clients show pages in the chat (SEP-1865)."""
 UNKNOWN_TOOL = "Unknown tool. tools/list shows the tools that you may use."
 
 INSTRUCTIONS = """\
@@ -89,7 +103,14 @@ class SimServer(Server[Sessions]):
             on_list_tools=handlers.list_tools,
             on_call_tool=handlers.call_tool,
             on_subscriptions_listen=handlers.listen,
+            on_list_resources=handlers.list_resources,
+            on_list_resource_templates=handlers.list_resource_templates,
+            on_read_resource=handlers.read_resource,
+            on_list_prompts=handlers.list_prompts,
+            on_get_prompt=handlers.get_prompt,
+            on_completion=handlers.complete,
         )
+        self.extensions[APPS] = {}
         self.middleware.append(handlers.remember_session)
 
     @override
@@ -130,6 +151,8 @@ class _Handlers:
         self._tools = ToolList(app, admin_tools)
         self._calls = WorkflowCalls(app, self._tools, is_closing=lambda: self._is_closing)
         self._notices = Notices(app)
+        self._resources = Resources(app)
+        self._prompts = Prompts(app)
 
     def begin_closing(self) -> None:
         self._is_closing = True
@@ -174,6 +197,51 @@ class _Handlers:
                 _raise_protocol_error(error)
             return error_result(error, is_workflow_call=not is_admin)
 
+    async def list_resources(
+        self, ctx: ServerRequestContext[Sessions], params: PaginatedRequestParams | None
+    ) -> ListResourcesResult:
+        del ctx, params
+        return self._resources.listed(self._caller())
+
+    async def list_resource_templates(
+        self, ctx: ServerRequestContext[Sessions], params: PaginatedRequestParams | None
+    ) -> ListResourceTemplatesResult:
+        del ctx, params
+        return self._resources.templates(self._caller())
+
+    async def read_resource(
+        self, ctx: ServerRequestContext[Sessions], params: ReadResourceRequestParams
+    ) -> ReadResourceResult:
+        del ctx
+        return await self._resources.read(self._caller(), str(params.uri))
+
+    async def list_prompts(
+        self, ctx: ServerRequestContext[Sessions], params: PaginatedRequestParams | None
+    ) -> ListPromptsResult:
+        del ctx, params
+        return self._prompts.listed(self._caller())
+
+    async def get_prompt(
+        self, ctx: ServerRequestContext[Sessions], params: GetPromptRequestParams
+    ) -> GetPromptResult:
+        del ctx
+        return await self._prompts.get(self._caller(), params.name, params.arguments or {})
+
+    async def complete(
+        self, ctx: ServerRequestContext[Sessions], params: CompleteRequestParams
+    ) -> CompleteResult:
+        del ctx
+        try:
+            return await complete(self._app, self._caller(), params)
+        except SimMcpError as error:
+            _raise_protocol_error(error)
+
+    def _caller(self) -> Principal:
+        try:
+            return current_principal(self._own)
+        except SimMcpError as error:
+            _raise_protocol_error(error)
+
     async def listen(
         self, ctx: ServerRequestContext[Sessions], params: SubscriptionsListenRequestParams
     ) -> SubscriptionsListenResult:
@@ -190,14 +258,14 @@ class _Handlers:
         result = await call_next(ctx)
         if is_legacy(ctx):
             try:
-                tenant_id = current_principal(self._own).tenant_id
+                principal = current_principal(self._own)
             except Unauthorized:
                 return result
             session_id = ctx.request.headers.get("mcp-session-id", "") if ctx.request is not None else ""
             if ctx.method == "notifications/initialized":
-                ctx.lifespan_context.remember(tenant_id, session_id, ctx.session)
+                ctx.lifespan_context.remember(principal, session_id, ctx.session)
             else:
-                ctx.lifespan_context.touch(tenant_id, session_id)
+                await ctx.lifespan_context.touch(principal, session_id)
         return result
 
     def _token_ends_in_s(self) -> float | None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mcp_types import SubscriptionsListenRequestParams
 
     from sim_mcp.app import App
-    from sim_mcp.model.principal import TenantId
+    from sim_mcp.model.principal import Permission, Principal, TenantId
 
 log = logging.getLogger(__name__)
 
@@ -71,21 +71,33 @@ class Sessions:
 
     def __init__(self, queue: MemoryObjectSendStream[TenantId | None]) -> None:
         self._known: OrderedDict[tuple[TenantId, str], ServerSession] = OrderedDict()
+        self._permissions: dict[tuple[TenantId, str], frozenset[Permission]] = {}
         self._queue = queue
 
-    def remember(self, tenant_id: TenantId, session_id: str, session: ServerSession) -> None:
-        """Tell `session` about changes of `tenant_id`, until newer sessions take its place."""
+    def remember(self, principal: Principal, session_id: str, session: ServerSession) -> None:
+        """Tell `session` about changes of the caller's tenant, until newer sessions take its place."""
+        tenant_id = principal.tenant_id
         of_tenant = [key for key in self._known if key[0] == tenant_id]
         if len(of_tenant) >= MOST_SESSIONS_OF_A_TENANT:
-            del self._known[of_tenant[0]]
+            self._forget(of_tenant[0])
         if len(self._known) >= MOST_SESSIONS:
-            self._known.popitem(last=False)
+            self._forget(next(iter(self._known)))
         self._known[tenant_id, session_id] = session
+        self._permissions[tenant_id, session_id] = principal.permissions
 
-    def touch(self, tenant_id: TenantId, session_id: str) -> None:
-        """Keep a session that is in use longer than idle ones."""
-        if (tenant_id, session_id) in self._known:
-            self._known.move_to_end((tenant_id, session_id))
+    async def touch(self, principal: Principal, session_id: str) -> None:
+        """Keep a session that is in use longer than idle ones.
+
+        Its caller may come with another token of the same person: when that one allows something
+        else, the session is told that its tools are others now.
+        """
+        key = (principal.tenant_id, session_id)
+        if key not in self._known:
+            return
+        self._known.move_to_end(key)
+        if self._permissions[key] != principal.permissions:
+            self._permissions[key] = principal.permissions
+            await self._tell_one(key)
 
     def enqueue(self, tenant_id: TenantId | None) -> None:
         """Have the tenant's sessions told soon; everybody's for `None`."""
@@ -97,13 +109,22 @@ class Sessions:
 
     async def tell(self, tenant_id: TenantId | None) -> None:
         """Send the notice to every session of the tenant; those that cannot take it are forgotten."""
-        for key, session in list(self._known.items()):
-            if tenant_id not in {None, key[0]}:
-                continue
-            with anyio.move_on_after(SEND_WITHIN_S) as scope:
-                await session.send_tool_list_changed()
-            if scope.cancelled_caught:
-                self._known.pop(key, None)
+        for key in list(self._known):
+            if tenant_id in {None, key[0]}:
+                await self._tell_one(key)
+
+    async def _tell_one(self, key: tuple[TenantId, str]) -> None:
+        session = self._known.get(key)
+        if session is None:  # pushed out while others were told
+            return
+        with anyio.move_on_after(SEND_WITHIN_S) as scope:
+            await session.send_tool_list_changed()
+        if scope.cancelled_caught:
+            self._forget(key)
+
+    def _forget(self, key: tuple[TenantId, str]) -> None:
+        self._known.pop(key, None)
+        self._permissions.pop(key, None)
 
 
 class Notices:

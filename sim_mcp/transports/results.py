@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mcp_types import CallToolResult, TextContent
+from mcp_types import CallToolResult, ResourceLink, TextContent
 
 from sim_mcp.model.errors import ErrorCode
 from sim_mcp.model.execution import Execution, ExecutionError, Status
+from sim_mcp.transports.addresses import execution_uri
 from sim_mcp.transports.cutting import compact, cut, is_cut, size_bytes
 from sim_mcp.transports.output_schemas import flaw_of
 from sim_mcp.transports.problems import error_json
@@ -103,8 +104,24 @@ def _completed(row: Execution, tool: WorkflowTool | None) -> CallToolResult:
         only = f"The run completed. Its output has {whole_bytes} bytes, so only its beginning follows;"
         texts = [f"{only} {where}", compact(shown)]
     if flaw is None:
-        return text_result(execution_json(row, output=shown), *texts)
-    return _mismatched(row, flaw, texts)
+        result = text_result(execution_json(row, output=shown), *texts)
+    else:
+        result = _mismatched(row, flaw, texts)
+    if whole_bytes > limit_bytes:
+        result.content.append(_whole(row, whole_bytes))
+    return result
+
+
+def _whole(row: Execution, whole_bytes: int) -> ResourceLink:
+    """Where all of a cut output is read."""
+    return ResourceLink(
+        type="resource_link",
+        uri=execution_uri(row.id),
+        name=f"execution {row.id}",
+        title="The whole output",
+        mime_type="application/json",
+        size=whole_bytes,
+    )
 
 
 def _mismatched(row: Execution, flaw: str, texts: list[str]) -> CallToolResult:

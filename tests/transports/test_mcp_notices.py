@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import anyio
 import pytest
 
-from sim_mcp.model.principal import TenantId
+from sim_mcp.model.principal import Permission, TenantId
 from sim_mcp.transports.notices import MOST_SESSIONS_OF_A_TENANT, Sessions
+from tests.world import principal
 
 if TYPE_CHECKING:
     from mcp.server.session import ServerSession
@@ -49,7 +51,7 @@ def joined(sessions: Sessions, heard: list[str]) -> Callable[[TenantId, str], No
     """Lets a session join."""
 
     def join(tenant_id: TenantId, name: str) -> None:
-        sessions.remember(tenant_id, name, cast("ServerSession", Ear(name, heard)))
+        sessions.remember(principal(tenant_id), name, cast("ServerSession", Ear(name, heard)))
 
     return join
 
@@ -75,12 +77,28 @@ async def test_one_tenants_sessions_push_out_only_its_own_idle_ones(
     joined(GLOBEX, "theirs")
     for number in range(MOST_SESSIONS_OF_A_TENANT):
         joined(ACME, f"a{number}")
-    sessions.touch(ACME, "a0")
+    await sessions.touch(principal(ACME), "a0")
     joined(ACME, "new")
     await sessions.tell(None)
     assert len(heard) == MOST_SESSIONS_OF_A_TENANT + 1
     assert {"theirs", "a0", "new"} < set(heard)
     assert "a1" not in heard
+
+
+@pytest.mark.requirement("R33")
+async def test_a_session_whose_caller_may_something_else_now_is_told(
+    sessions: Sessions, heard: list[str], joined: Callable[[TenantId, str], None]
+) -> None:
+    """Once for each change, and nobody else; unknown sessions are nobody."""
+    joined(ACME, "a1")
+    joined(ACME, "a2")
+    reader = replace(principal(ACME), permissions=frozenset({Permission.VIEW}))
+    for who in (principal(ACME), reader, reader):
+        await sessions.touch(who, "a1")
+    await sessions.touch(reader, "unknown")
+    assert heard == ["a1"]
+    await sessions.touch(principal(ACME), "a1")
+    assert heard == ["a1", "a1"]
 
 
 async def test_more_changes_than_can_wait_are_merged(

@@ -13,6 +13,7 @@ import anyio.lowlevel
 import httpx
 import jwt
 from mcp.server.lowlevel import Server
+from sse_starlette.sse import AppStatus
 
 from sim_mcp.model.clock import ManualClock
 from sim_mcp.sim.fake import FakeSim
@@ -106,6 +107,7 @@ async def open_web(
     """The whole Starlette application over `open_world`; its MCP server has no tools unless one is given."""
     clock = more.pop("clock", None) or ManualClock()
     sim = more.pop("sim", None) or FakeSim(time=PassingTime(clock))
+    AppStatus.should_exit = False  # a server that was stopped in this process leaves its mark on all streams
     async with open_world(folder, clock=clock, sim=sim, **more) as world:
         web = build_http_app(
             world.app,
