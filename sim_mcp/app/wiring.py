@@ -21,6 +21,7 @@ from sim_mcp.gateway import (
     Keepsakes,
     LiveCalls,
     Redactor,
+    Repeats,
     Runs,
     StatusDesk,
     Tenancy,
@@ -67,6 +68,7 @@ class Wiring:
         self._audit = Audit(
             executions=store.executions,
             keepsakes=Keepsakes(executions=store.executions, sealer=sealer),
+            repeats=Repeats(claims=store.claims),
             live=self._live,
             redactor=self._redactor,
             clock=clock,
