@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import datetime
+from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -161,7 +163,7 @@ async def pass_time(clock: ManualClock, scope: anyio.CancelScope, is_over: Any) 
     scope.cancel()
 
 
-async def test_a_repeat_while_it_runs_waits_for_the_same_run(world: World, clock: ManualClock) -> None:
+async def test_a_repeat_while_it_runs_waits_for_the_same_run(world: World) -> None:
     """Neither the concurrency limit nor the rate stands in its way: it asks for nothing."""
     await world.allow("acme", "echo", max_concurrency=1)
     world.sim.script(faults.Hang(run_started=True))
@@ -232,27 +234,24 @@ async def test_a_run_that_sim_refused_does_not_burn_the_key(
 @pytest.mark.requirement("R38")
 async def test_an_open_breaker_does_not_burn_the_key(world: World, clock: ManualClock) -> None:
     """SIM was not asked; when it is well again the same key runs."""
-    world.sim.script(*[faults.NotBegunReset()] * 20, verb="any")
-    codes = list[ErrorCode]()
-    async with anyio.create_task_group() as group:
-        group.start_soon(pass_time, clock, group.cancel_scope, lambda: ErrorCode.CIRCUIT_OPEN in codes)
-
-        async def call_until_open() -> None:
-            while ErrorCode.CIRCUIT_OPEN not in codes:
-                execution = (await answer(world, keyed())).execution
-                assert execution.error is not None
-                codes.append(execution.error.code)
-
-        group.start_soon(call_until_open)
-    world.sim.clear_scripts() if hasattr(world.sim, "clear_scripts") else None
-    clock.advance(400)
-    while True:
-        told = await answer(world, keyed())
-        if told.execution.status is Status.COMPLETED:
-            break
-        clock.advance(400)
-    assert not told.is_replay
+    world.sim.script(*[faults.HtmlPage(status=502)] * 5)
+    for number in range(5):
+        await answer(world, keyed(key=f"before {number}"), patience_s=0)
+        await until_idle(world)
+    refused = (await answer(world, keyed())).execution
+    assert refused.error is not None
+    assert refused.error.code is ErrorCode.CIRCUIT_OPEN
+    clock.advance(61)
+    told = await answer(world, keyed())
+    assert (told.is_replay, told.execution.status) == (False, Status.COMPLETED)
     assert len(world.started) == 1
+
+
+async def until_idle(world: World) -> None:
+    """Let the calls in the background end."""
+    with anyio.fail_after(20):
+        while world.app.follower.live_count:
+            await anyio.lowlevel.checkpoint()
 
 
 async def test_a_failed_run_and_a_cancelled_one_are_outcomes(world: World) -> None:
@@ -308,15 +307,18 @@ async def test_what_is_no_key_is_refused_without_being_repeated(world: World, ke
 @pytest.mark.requirement("R60")
 async def test_neither_input_nor_a_key_that_is_a_secret_is_written_down(world: World, tmp_path: Path) -> None:
     """Not even as a hash that a guess could be held against."""
-    from hashlib import sha256
-
     call = keyed(key="sk-live-0123456789abcdef", arguments={"pin": "4711"})
     execution = (await answer(world, call)).execution
-    stored = b"".join(path.read_bytes() for path in tmp_path.glob("sim-mcp.db*"))
+    stored = bytes_in(tmp_path)
     assert execution.idempotency_key == "[redacted]"
     assert b"sk-live" not in stored
     guess = '["echo",null,null,null,{"pin":"4711"}]'
     assert sha256(guess.encode()).hexdigest().encode() not in stored
+
+
+def bytes_in(folder: Path) -> bytes:
+    """Everything in the database's files."""
+    return b"".join(path.read_bytes() for path in folder.glob("sim-mcp.db*"))
 
 
 async def test_arguments_too_deep_to_compare_are_refused(world: World) -> None:
@@ -328,15 +330,8 @@ async def test_arguments_too_deep_to_compare_are_refused(world: World) -> None:
         await answer(world, keyed(text=deep))
 
 
-@dataclass(slots=True)
-class Ledger:
-    """What the property knows: for each key of each caller, who was told of which execution when."""
-
-    clock: ManualClock
-    told: dict[tuple[object, ...], list[tuple[datetime, str, str]]] = field(
-        default_factory=dict[tuple[object, ...], list[tuple[datetime, str, str]]]
-    )
-
+Claim = tuple[object, ...]
+"""Whose key: the facts about the caller, and the key."""
 
 Step = tuple[Literal["call", "die", "wait"], int, int, int, float, bool]
 steps = st.tuples(
@@ -363,59 +358,63 @@ def test_never_two_runs_for_one_key_and_never_anothers_answer(story: list[list[S
 
 
 async def live_through(story: list[list[Step]]) -> None:
-    clock = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
+    """Each scene is one life of the server, on the same database and the same SIM."""
+    clock = ManualClock()
     sim = FakeSim(time=SandboxTime(clock))
-    began = dict[str, datetime]()
-    seen = dict[str, set[tuple[object, ...]]]()
+    seen = dict[str, set[Claim]]()
     with TemporaryDirectory() as folder:
         for scene in story:
             async with open_world(Path(folder), clock=clock, sim=sim) as world:
                 for tenant in ("acme", "globex"):
                     await world.allow(tenant, "echo")
                 async with anyio.create_task_group() as group:
-                    for kind, key, caller, body, time_s, loses in scene:
+                    for kind, key, caller, body, time_s, is_lost in scene:
+                        if kind == "die":  # leaving the world cuts its calls off, wherever they are
+                            break
                         if kind == "wait":
                             await world.follow_up(advance_s=time_s)
-                        elif kind == "call":
-                            if loses:
-                                sim.script(faults.LostAnswer())
-                            who = CALLERS[caller]
-                            claim = (*sorted(who.items()), key)
-                            text = f"{caller}-{key}-{body}"
-                            call = keyed(**who, key=f"key {key}", text=text)
-                            group.start_soon(ask, world, call, claim, seen)
-                        else:  # the process dies in the middle of its calls: they are cut off below
-                            break
+                            continue
+                        if is_lost:
+                            sim.script(faults.LostAnswer())
+                        call = keyed(**CALLERS[caller], key=f"key {key}", text=f"{caller}-{key}-{body}")
+                        group.start_soon(ask, world, call, seen)
             clock.advance(20)
         async with open_world(Path(folder), clock=clock, sim=sim) as world:
-            for _ in range(30):
-                await world.follow_up(advance_s=20)
+            await world.follow_up(rounds=30)
             rows = [row for tenant in ("acme", "globex") for row in await world.rows(tenant)]
-    check(rows, sim, seen)
-    assert began == {}
+    check(rows, [run.run_id for run in sim.runs], seen)
 
 
-async def ask(
-    world: World, call: Call, claim: tuple[object, ...], seen: dict[str, set[tuple[object, ...]]]
-) -> None:
+async def ask(world: World, call: Call, seen: dict[str, set[Claim]]) -> None:
+    """Make the call, and note whose key led to which execution."""
     try:
         execution = (await world.app.gateway.answer(call, patience_s=0)).execution
     except Conflict:
         return
     assert execution.input == call.arguments
-    seen.setdefault(execution.id, set()).add(claim)
+    seen.setdefault(execution.id, set()).add(claim_of(execution))
+    assert claim_of(execution) == (
+        *(call.principal.tenant_id, call.principal.organization_id, call.principal.subject),
+        call.idempotency_key,
+    )
 
 
-def check(rows: list[Execution], sim: FakeSim, seen: dict[str, set[tuple[object, ...]]]) -> None:
+def claim_of(row: Execution) -> Claim:
+    """Whose key the row was opened under."""
+    return (row.tenant_id, row.organization_id, row.subject, row.idempotency_key)
+
+
+def check(rows: list[Execution], started: list[str], seen: dict[str, set[Claim]]) -> None:
+    """Every run has its row, no execution was told to two, and two runs of a key are a day apart."""
     assert all(row.status.is_final for row in rows)
+    assert set(started) <= {row.run_id for row in rows}
+    assert len(set(started)) == len(started)
     assert all(len(claims) == 1 for claims in seen.values())
-    ran = {run.run_id for run in sim.runs}
-    of_key = dict[tuple[object, ...], list[datetime]]()
+    began = dict[Claim, list[datetime]]()
     for row in rows:
-        if row.run_id in ran and row.error is None:
-            claim = (row.tenant_id, row.organization_id, row.subject, row.idempotency_key)
-            of_key.setdefault(claim, []).append(row.created_at)
-    for moments in of_key.values():
-        moments.sort()
-        for earlier, later in zip(moments, moments[1:], strict=False):
+        if row.run_id in started:
+            began.setdefault(claim_of(row), []).append(row.created_at)
+    for moments in began.values():
+        ordered = sorted(moments)
+        for earlier, later in pairwise(ordered):
             assert (later - earlier).total_seconds() >= DAY_S
