@@ -33,7 +33,7 @@ from sim_mcp.model.principal import TenantId
 from sim_mcp.model.run import RunId
 from sim_mcp.resilience import Breakers, RetryPolicy, Throttle
 from sim_mcp.sim import SimClients
-from sim_mcp.store import Sealer, Store
+from sim_mcp.store import ChangeKind, Sealer, Store
 
 log = logging.getLogger(__name__)
 
@@ -206,4 +206,6 @@ class Wiring:
                 log.warning("changes cannot be read: %s", error.message)
                 continue
             for change in changes:
+                if change.kind in {ChangeKind.INTEGRATION, ChangeKind.EVERYTHING}:
+                    await self._clients.forget(change.tenant_id)  # another process removed or replaced a key
                 self._facts(SettingsChanged(tenant_id=change.tenant_id, kind=change.kind.value))

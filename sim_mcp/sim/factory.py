@@ -63,6 +63,9 @@ class SimClients:
         self._pooled = pooled
         self._max_clients = max_clients
         self._clients: OrderedDict[_Key, SimClient] = OrderedDict()
+        self._tenants: dict[_Key, TenantId] = {}
+        self._forgotten = 0
+        """Counts `forget`: a client that was being built meanwhile may hold a key that is gone."""
         self._flights: dict[_Key, Flight[SimClient]] = {}
         self._ssl_context: ssl.SSLContext | None = None
 
@@ -115,10 +118,21 @@ class SimClients:
         )
         return self._trial(candidate, api_key)
 
+    async def forget(self, tenant_id: TenantId | None) -> None:
+        """Let go of the clients of `tenant_id` (`None`: of everybody) and of their keys.
+
+        For settings that were changed or removed. Idle connections close at once, used ones with
+        their last call; the next call builds a client from what is in force then.
+        """
+        self._forgotten += 1
+        theirs = [key for key, owner in self._tenants.items() if tenant_id in {None, owner}]
+        await self._retire(theirs)
+
     async def aclose(self) -> None:
         """Close every client now. Call it when nothing runs any more."""
         clients = list(self._clients.values())
         self._clients.clear()
+        self._tenants.clear()
         for client in clients:
             await client.aclose()
 
@@ -126,13 +140,17 @@ class SimClients:
         key = (integration.id, integration.revision)
         if key in self._clients:  # built between our look and our turn
             return self._clients[key]
+        forgotten = self._forgotten
         api_key = await self._key_of(integration) if integration.has_api_key else ""
         if not api_key:
             raise NotConfigured("No SIM API key is stored for this integration; run setup with a key.")
         if key in self._clients:  # a build that outlived its cancelled caller's was faster
             return self._clients[key]
         client = self._client(integration, api_key)
-        self._clients[key] = client
+        if self._forgotten != forgotten:  # serves who asked for it, and closes behind them
+            await client.retire()
+            return client
+        self._clients[key], self._tenants[key] = client, integration.tenant_id
         await self._drop(integration)
         return client
 
@@ -154,7 +172,12 @@ class SimClients:
         older = [key for key in self._clients if key[0] == newest.id and key[1] < newest.revision]
         surplus = len(self._clients) - len(older) - self._max_clients
         others = [key for key in self._clients if key not in older][: max(surplus, 0)]
-        dropped = [self._clients.pop(key) for key in (*older, *others)]
+        await self._retire([*older, *others])
+
+    async def _retire(self, keys: Sequence[_Key]) -> None:
+        dropped = [self._clients.pop(key) for key in keys]
+        for key in keys:
+            del self._tenants[key]
         with anyio.CancelScope(shield=True):
             for client in dropped:
                 await client.retire()
