@@ -43,7 +43,6 @@ class SimClients:
         key_of: Callable[[Integration], Awaitable[str]],
         allowed_hosts: Sequence[str],
         transport_of: Callable[[Integration], httpx.AsyncBaseTransport] | None = None,
-        pooled: bool = True,
         max_clients: int = MAX_CLIENTS,
     ) -> None:
         """Open nothing.
@@ -53,14 +52,12 @@ class SimClients:
             key_of: Unseals the key of an integration; asked only when a client is built.
             allowed_hosts: Host patterns that a base URL may name although they are not public.
             transport_of: Replaces the network (tests, the sandbox).
-            pooled: aiohttp's pool for servers; plain httpx, which starts faster, for stdio.
             max_clients: How many clients stay open.
         """
         self._clock = clock
         self._key_of = key_of
         self._allowed = AllowedHosts(tuple(allowed_hosts))
         self._transport_of = transport_of
-        self._pooled = pooled
         self._max_clients = max_clients
         self._clients: OrderedDict[_Key, SimClient] = OrderedDict()
         self._tenants: dict[_Key, TenantId] = {}
@@ -189,6 +186,4 @@ class SimClients:
 
         if self._ssl_context is None:
             self._ssl_context = pool.trusted_context()
-        if self._pooled:
-            return pool.pooled_transport(ssl_context=self._ssl_context, allowed=self._allowed)
-        return pool.plain_transport(ssl_context=self._ssl_context)
+        return pool.pooled_transport(ssl_context=self._ssl_context, allowed=self._allowed)
