@@ -166,6 +166,7 @@ class Wiring:
     def _gateway(self) -> Gateway:
         attempts = Attempts(
             audit=self._audit,
+            tenancy=self._tenancy,
             clients=self._clients,
             breakers=self._breakers,
             retry=self._retry,

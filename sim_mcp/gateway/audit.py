@@ -115,14 +115,20 @@ class Audit:
         """The row as it stands now."""
         return await self._executions.get(execution.tenant_id, None, execution.id)
 
-    async def begin_attempt(self, execution: Execution, *, run_id: RunId, attempt: int) -> bool:
-        """Store the run id of the next attempt; `False` when the row is final (cancelled meanwhile)."""
+    async def begin_attempt(
+        self, execution: Execution, *, run_id: RunId, attempt: int, settings_revision: int
+    ) -> bool:
+        """Store the run id of the next attempt, and the settings with which it is sent.
+
+        `False` when the row is final (cancelled meanwhile).
+        """
         now = self._clock.now()
         return await self._executions.begin_attempt(
             execution.tenant_id,
             execution.id,
             run_id=run_id,
             attempt=attempt,
+            settings_revision=settings_revision,
             started_at=now,
             follow_up_at=now + timedelta(seconds=LEASE_S),
         )

@@ -87,23 +87,24 @@ class Executions(ExecutionHistory, FollowUps):
         *,
         run_id: str,
         attempt: int,
+        settings_revision: int | None = None,
         started_at: datetime,
         follow_up_at: datetime,
     ) -> bool:
         """Note, before it is sent, that attempt number `attempt` (from 1) runs as `run_id`.
 
         Only a row that is queued or processing and that nobody asked to cancel; and of each attempt
-        number only one caller wins: two that take up the same row cannot both send. `started_at` is
-        that of the attempt in force.
+        number only one caller wins: two that take up the same row cannot both send. `started_at` and
+        `settings_revision` (`None` keeps the row's) are those of the attempt in force.
         """
         touched = await self.database.execute(
             "UPDATE executions SET status = ?, run_id = ?, job_id = NULL, attempts = ?,"
-            " started_at = ?, follow_up_at = ?"
+            " started_at = ?, follow_up_at = ?, settings_revision = COALESCE(?, settings_revision)"
             " WHERE tenant_id = ? AND id = ? AND status IN (?, ?) AND attempts < ?"
             " AND cancel_requested_at IS NULL",
             [
                 *(Status.PROCESSING, run_id, attempt),
-                *(columns.micros(started_at), columns.micros(follow_up_at)),
+                *(columns.micros(started_at), columns.micros(follow_up_at), settings_revision),
                 *(tenant_id, execution_id, Status.QUEUED, Status.PROCESSING, attempt),
             ],
         )
