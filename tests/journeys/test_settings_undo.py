@@ -199,7 +199,6 @@ async def test_a_session_with_a_key_of_its_own_changes_no_stored_settings(tmp_pa
     async with open_world(tmp_path):
         pass
     needs = Needs(follows_up=False, drain_s=0, uses_process_key=True)
-    changes = {"sim_api_key": KEY, "tenant_id": "acme"}
-    async with open_world(tmp_path, connect={}, needs=needs, **changes) as world:
+    async with open_world(tmp_path, connect={}, needs=needs, sim_api_key=KEY, tenant_id="acme") as world:
         with pytest.raises(Conflict, match="SIM_API_KEY"):
             await world.app.administration.restore(ADA, 1)
