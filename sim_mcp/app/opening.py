@@ -57,7 +57,6 @@ async def open_app(
             key_of=tenancy.key_of,
             allowed_hosts=settings.sim_allowed_hosts,
             transport_of=outside.transport_of,
-            pooled=wants.is_pooled,
         )
         stack.push_async_callback(clients.aclose)
         background = await stack.enter_async_context(_background())

@@ -41,8 +41,6 @@ class Needs:
     """What a process needs beside the rooms that every process has."""
 
     follows_up: bool = True
-    is_pooled: bool = False
-    """Serves many callers: SIM is reached through the connection pool made for that."""
     uses_process_key: bool = False
     drain_s: float = 2.0
     """How long closing waits for calls that are under way."""

@@ -21,6 +21,7 @@ from sim_mcp.gateway import (
     Keepsakes,
     LiveCalls,
     Redactor,
+    Repeats,
     Runs,
     StatusDesk,
     Tenancy,
@@ -32,7 +33,7 @@ from sim_mcp.model.principal import TenantId
 from sim_mcp.model.run import RunId
 from sim_mcp.resilience import Breakers, RetryPolicy, Throttle
 from sim_mcp.sim import SimClients
-from sim_mcp.store import Sealer, Store
+from sim_mcp.store import ChangeKind, Sealer, Store
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class Wiring:
         self._audit = Audit(
             executions=store.executions,
             keepsakes=Keepsakes(executions=store.executions, sealer=sealer),
+            repeats=Repeats(claims=store.claims),
             live=self._live,
             redactor=self._redactor,
             clock=clock,
@@ -165,6 +167,7 @@ class Wiring:
     def _gateway(self) -> Gateway:
         attempts = Attempts(
             audit=self._audit,
+            tenancy=self._tenancy,
             clients=self._clients,
             breakers=self._breakers,
             retry=self._retry,
@@ -205,4 +208,6 @@ class Wiring:
                 log.warning("changes cannot be read: %s", error.message)
                 continue
             for change in changes:
+                if change.kind in {ChangeKind.INTEGRATION, ChangeKind.EVERYTHING}:
+                    await self._clients.forget(change.tenant_id)  # another process removed or replaced a key
                 self._facts(SettingsChanged(tenant_id=change.tenant_id, kind=change.kind.value))

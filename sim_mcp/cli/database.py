@@ -97,6 +97,7 @@ def rotate(*, as_json: AsJson = False, config: Config = None) -> None:
 
     async def reseal(app: App, principal: Principal) -> int:
         principal.require(Permission.ADD)
+        await app.store.claims.reseal_all()  # first: the other one ends with an error for a lost key
         return await app.store.integrations.reseal_all()
 
     resealed = with_app(reseal, config=config)

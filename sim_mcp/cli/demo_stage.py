@@ -86,7 +86,7 @@ class Stage:
 @asynccontextmanager
 async def stage() -> AsyncGenerator[Stage]:
     """Set everything up, and take it down in the end."""
-    from sim_mcp.app import Needs, open_app
+    from sim_mcp.app import open_app
     from sim_mcp.sim.fake import DEMO_ACCOUNTS, FakeSim, serve_fake
 
     sim = FakeSim()
@@ -101,7 +101,7 @@ async def stage() -> AsyncGenerator[Stage]:
         directory = Path(folder)
         async with serve_fake(sim) as sim_url:
             settings = _settings(directory, sim_url, jwt_secret)
-            async with open_app(settings, needs=Needs(is_pooled=True)) as app:
+            async with open_app(settings) as app:
                 for account in DEMO_ACCOUNTS:
                     who = Principal(
                         tenant_id=TenantId(account.name), subject="demo", permissions=ALL_PERMISSIONS

@@ -129,13 +129,13 @@ async def _over_http(
     with_sandbox: bool,
     allow_unauthenticated: bool,
 ) -> None:
-    from sim_mcp.app import Needs, open_app
+    from sim_mcp.app import open_app
     from sim_mcp.transports.http import serve_http
 
     async with AsyncExitStack() as stack:
         if with_sandbox:
             settings = await _sandboxed(stack, settings, lends_key=False)
-        app = await stack.enter_async_context(open_app(settings, needs=Needs(is_pooled=True)))
+        app = await stack.enter_async_context(open_app(settings))
         await serve_http(
             app,
             host=host,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sim_mcp.cli import undoing
 from sim_mcp.cli.asking import confirmed, read_secret
 from sim_mcp.cli.exits import Misuse, Unfinished
 from sim_mcp.cli.options import AsJson, Config, Organization, Tenant, Yes
@@ -17,7 +18,12 @@ from sim_mcp.model.principal import Principal
 from sim_mcp.model.run import Usage
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sim_mcp.app import App, SetupReport
+
+
+_EXCLUSIVE = "--enable, --disable, --remove, --history and --undo exclude each other."
 
 
 def setup(
@@ -36,13 +42,27 @@ def setup(
     enable: Annotated[bool, typer.Option("--enable", help="Only switch it on.")] = False,
     disable: Annotated[bool, typer.Option("--disable", help="Only switch it off.")] = False,
     remove: Annotated[bool, typer.Option("--remove", help="Remove it and destroy the stored key.")] = False,
+    history: Annotated[bool, typer.Option("--history", help="Only show who changed what, when.")] = False,
+    undo: Annotated[
+        int | None, typer.Option("--undo", metavar="REVISION", min=1, help="Go back to earlier settings.")
+    ] = None,
     yes: Yes = False,
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
     """Connect a tenant: try its SIM API key, then store it sealed. The key is asked for, never shown."""
-    if sum((enable, disable, remove)) > 1:
-        raise Misuse("--enable, --disable and --remove exclude each other.", remedy="give one of them")
+    if sum((enable, disable, remove, history, undo is not None)) > 1:
+        raise Misuse(_EXCLUSIVE, remedy="give one of them")
+    if history:
+        undoing.show_history(config=config, tenant=tenant, organization=organization, as_json=as_json)
+        return
+    if undo is not None:
+        restored = undoing.undo(
+            undo, api_key_stdin=api_key_stdin, config=config, tenant=tenant, organization=organization
+        )
+        words = f"The settings of revision {undo} are in force again, as revision {restored.revision}."
+        _tell(_settings(restored), words, as_json=as_json)
+        return
     if remove:
         if not confirmed("Remove the SIM account of this tenant and destroy its key?", is_yes=yes):
             raise Unfinished("Nothing was removed.")
@@ -50,14 +70,7 @@ def setup(
         _tell({"removed": True}, "The SIM account is disconnected and its key destroyed.", as_json=as_json)
         return
     if enable or disable:
-
-        async def switch(app: App, principal: Principal) -> Integration:
-            return await app.administration.set_enabled(principal, is_enabled=enable)
-
-        changed = with_app(switch, config=config, tenant=tenant, organization=organization)
-        _tell(
-            _settings(changed), f"The integration is switched {'on' if enable else 'off'}.", as_json=as_json
-        )
+        _switch(config, tenant, organization, is_enabled=enable, as_json=as_json)
         return
     api_key = read_secret("SIM API key", from_stdin=api_key_stdin)
 
@@ -71,6 +84,17 @@ def setup(
         print_json(_reported(report))
     else:
         _describe(report)
+
+
+def _switch(
+    config: Path | None, tenant: str | None, organization: str | None, *, is_enabled: bool, as_json: bool
+) -> None:
+    async def switch(app: App, principal: Principal) -> Integration:
+        return await app.administration.set_enabled(principal, is_enabled=is_enabled)
+
+    changed = with_app(switch, config=config, tenant=tenant, organization=organization)
+    words = f"The integration is switched {'on' if is_enabled else 'off'}."
+    _tell(_settings(changed), words, as_json=as_json)
 
 
 async def _remove(app: App, principal: Principal) -> None:

@@ -75,7 +75,7 @@ class Administration:
             workspace_id=workspace_id or only_workspace(probe),
             changed_by=principal.subject,
         )
-        self._changed(principal)
+        await self._changed(principal)
         return SetupReport(integration=integration, probe=probe, usage=usage)
 
     async def settings(self, principal: Principal) -> Integration | None:
@@ -99,11 +99,13 @@ class Administration:
         changed = await self._store.integrations.set_enabled(
             principal.tenant_id, current.organization_id, is_enabled=is_enabled, changed_by=principal.subject
         )
-        self._changed(principal)
+        await self._changed(principal)
         return changed
 
     async def remove(self, principal: Principal) -> None:
-        """Remove the integration and destroy its sealed keys.
+        """Remove the integration, destroy its sealed key and close its connections.
+
+        A call in flight may still receive its answer; none that begins later finds a key.
 
         Raises:
             Forbidden: without DELETE.
@@ -114,16 +116,92 @@ class Administration:
         await self._store.integrations.remove(
             principal.tenant_id, current.organization_id, changed_by=principal.subject
         )
-        self._changed(principal)
+        await self._changed(principal)
 
     async def history(self, principal: Principal) -> tuple[Revision, ...]:
-        """Who changed which settings when, newest first.
+        """Who changed which settings when, newest first; those of removed settings too.
+
+        An organisation that never had settings of its own sees the tenant-wide ones, which serve it.
 
         Raises:
             Forbidden: without VIEW.
         """
         principal.require(Permission.VIEW)
-        return await self._store.integrations.history(principal.tenant_id, principal.organization_id)
+        return await self._revisions(principal)
+
+    async def needs_key(self, principal: Principal, revision: int) -> bool:
+        """Whether `restore` of `revision` must be given the key again.
+
+        Raises:
+            As `restore`.
+        """
+        principal.require(Permission.ADD)
+        return await self._needs_key(principal, await self._restorable(principal, revision))
+
+    async def restore(
+        self, principal: Principal, revision: int, *, api_key: str | None = None
+    ) -> Integration:
+        """Undo: put base URL, workspace and switch of an earlier revision in force, as a new revision.
+
+        Keys are not in the history. The stored one stays in force, unless it was typed for another
+        base URL or removed: then `api_key` must be given, and is tried at SIM first. Otherwise
+        whoever may change settings could have somebody else's key sent to a server of his own.
+
+        Raises:
+            Forbidden: without ADD, or when the settings are the whole tenant's.
+            NotFound: there is no such revision.
+            Conflict: the revision is a removal, or this session uses `SIM_API_KEY`.
+            InvalidInput: the key must be given again, SIM rejects it, or the base URL is not allowed
+                any more.
+            SimUnavailable, NotASimApi: SIM cannot be reached to try the key; nothing was stored.
+        """
+        principal.require(Permission.ADD)
+        wanted = await self._restorable(principal, revision)
+        url = check_base_url(wanted.base_url, allowed_hosts=self._allowed_hosts)
+        if api_key is not None:
+            await self._try_key(url, api_key)
+        elif await self._needs_key(principal, wanted):
+            fault = Fault("apiKey", f"is required to restore revision {revision}")
+            raise InvalidInput(
+                f"The key in force was not typed for {url!r}, or was removed. Give a SIM API key for it "
+                f"to restore revision {revision}.",
+                faults=(fault,),
+            )
+        restored = await self._store.integrations.save(
+            principal.tenant_id,
+            wanted.organization_id,
+            api_key=api_key,
+            base_url=url,
+            is_enabled=wanted.is_enabled,
+            workspace_id=wanted.workspace_id,
+            changed_by=principal.subject,
+        )
+        await self._changed(principal)
+        return restored
+
+    async def _revisions(self, principal: Principal) -> tuple[Revision, ...]:
+        own = await self._store.integrations.history(principal.tenant_id, principal.organization_id)
+        if own or principal.organization_id is None:
+            return own
+        return await self._store.integrations.history(principal.tenant_id, None)
+
+    async def _restorable(self, principal: Principal, revision: int) -> Revision:
+        current = await self._tenancy.find(principal.tenant_id, principal.organization_id)
+        if current is not None and current.id == PROCESS_KEY_ID:
+            raise _process_key_in_use()
+        known = await self._revisions(principal)
+        wanted = next((each for each in known if each.revision == revision), None)
+        if wanted is None:
+            raise NotFound("There is no such revision of the settings. Their history lists the known ones.")
+        if wanted.organization_id != principal.organization_id:
+            raise _whole_tenants()
+        if wanted.is_removed:
+            raise Conflict(f"Revision {revision} is a removal: remove the integration instead.")
+        return wanted
+
+    async def _needs_key(self, principal: Principal, wanted: Revision) -> bool:
+        newest = (await self._revisions(principal))[0]
+        return newest.is_removed or not newest.has_api_key or newest.base_url != wanted.base_url
 
     async def _try_key(self, base_url: str, api_key: str) -> tuple[Probe, Usage | None]:
         async with self._clients.trial(base_url=base_url, api_key=api_key) as client:
@@ -139,15 +217,23 @@ class Administration:
         if current is None:
             raise NotFound("No SIM account is connected for this tenant.")
         if current.id == PROCESS_KEY_ID:
-            raise Conflict("This session uses the key in SIM_API_KEY, which is not stored: unset it instead.")
+            raise _process_key_in_use()
         if principal.organization_id is not None and current.organization_id != principal.organization_id:
-            raise Forbidden(
-                "These settings serve the whole tenant; an administrator of the tenant changes them."
-            )
+            raise _whole_tenants()
         return current
 
-    def _changed(self, principal: Principal) -> None:
+    async def _changed(self, principal: Principal) -> None:
+        """Forget the key that was in force, then tell. Other processes do the same when they notice."""
+        await self._clients.forget(principal.tenant_id)
         self._observer(SettingsChanged(tenant_id=principal.tenant_id, kind="integration"))
+
+
+def _process_key_in_use() -> Conflict:
+    return Conflict("This session uses the key in SIM_API_KEY, which is not stored: unset it instead.")
+
+
+def _whole_tenants() -> Forbidden:
+    return Forbidden("These settings serve the whole tenant; an administrator of the tenant changes them.")
 
 
 def _organization(principal: Principal, asked: str | None) -> str | None:

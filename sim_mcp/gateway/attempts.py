@@ -9,14 +9,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from sim_mcp.gateway.audit import Audit
 from sim_mcp.gateway.forms import with_pauses
 from sim_mcp.gateway.live import LiveCall
 from sim_mcp.gateway.masking import MaskedText, Secrets
 from sim_mcp.gateway.outcomes import lost_run_error
+from sim_mcp.gateway.tenancy import Tenancy
 from sim_mcp.model.clock import Clock
 from sim_mcp.model.errors import (
+    Conflict,
     ErrorCode,
     RunBegan,
     SimError,
@@ -27,9 +30,13 @@ from sim_mcp.model.errors import (
 from sim_mcp.model.execution import Execution, ExecutionError, Status
 from sim_mcp.model.facts import Observer, RetryScheduled
 from sim_mcp.model.integration import Integration
+from sim_mcp.model.principal import Principal
 from sim_mcp.model.run import Run, RunId, RunRequest
 from sim_mcp.resilience import Breakers, RetryPolicy, Verb
 from sim_mcp.sim import SimClients
+
+if TYPE_CHECKING:
+    from sim_mcp.sim import SimClient
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +62,7 @@ class Attempts:
         self,
         *,
         audit: Audit,
+        tenancy: Tenancy,
         clients: SimClients,
         breakers: Breakers,
         retry: RetryPolicy,
@@ -63,6 +71,7 @@ class Attempts:
         observer: Observer,
     ) -> None:
         self._audit = audit
+        self._tenancy = tenancy
         self._clients = clients
         self._breakers = breakers
         self._retry = retry
@@ -102,11 +111,13 @@ class Attempts:
                 return
 
     async def _attempt(self, intent: Intent, live: LiveCall, attempt: int) -> Run:
-        breaker = self._breakers.of(intent.integration.tenant_id, intent.integration.base_url)
+        integration, client = await self._client(intent)
+        breaker = self._breakers.of(integration.tenant_id, integration.base_url)
         with breaker.guard():
-            client = await self._clients.get(intent.integration)
             run_id = self._new_run_id()
-            if not await self._audit.begin_attempt(intent.execution, run_id=run_id, attempt=attempt):
+            if not await self._audit.begin_attempt(
+                intent.execution, run_id=run_id, attempt=attempt, settings_revision=integration.revision
+            ):
                 raise _NoLongerWanted  # through the guard, which must not take this for an answer
             began_s = self._clock.monotonic()
             heard = MaskedText(intent.secrets, live.add_text)
@@ -116,6 +127,18 @@ class Attempts:
         if run.duration_ms is None and run.status.is_final:  # a stream does not tell (sim-api 1.10)
             return replace(run, duration_ms=round((self._clock.monotonic() - began_s) * 1000))
         return run
+
+    async def _client(self, intent: Intent) -> tuple[Integration, SimClient]:
+        """The client of the call's settings; of those in force when its key was replaced meanwhile.
+
+        Nothing was sent yet. Without this, changing a key would fail the calls of that moment.
+        """
+        try:
+            return intent.integration, await self._clients.get(intent.integration)
+        except Conflict:
+            row = intent.execution
+            newest = await self._tenancy.usable(Principal.system(row.tenant_id, row.organization_id))
+            return newest, await self._clients.get(newest)
 
     def _wait_s(self, intent: Intent, error: SimError, attempt: int, elapsed_s: float) -> float | None:
         if error.began is not RunBegan.NO:
@@ -152,7 +175,7 @@ class Attempts:
         if row is None or row.run_id is None or row.workflow_id is None:
             return
         try:
-            client = await self._clients.get(intent.integration)
+            _, client = await self._client(intent)
             await client.cancel(row.workflow_id, RunId(row.run_id))
         except SimMcpError as cause:
             log.info("the late run of execution %s could not be cancelled: %s", row.id, cause.message)

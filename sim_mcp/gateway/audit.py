@@ -28,6 +28,7 @@ from sim_mcp.gateway.outcomes import (
     outcome_of,
 )
 from sim_mcp.gateway.redaction import Redactor
+from sim_mcp.gateway.repeats import Repeats
 from sim_mcp.gateway.tenancy import PROCESS_KEY_ID
 from sim_mcp.model.clock import Clock
 from sim_mcp.model.credentials import without_credentials
@@ -60,6 +61,7 @@ class Audit:
         *,
         executions: Executions,
         keepsakes: Keepsakes,
+        repeats: Repeats,
         live: LiveCalls,
         redactor: Redactor,
         clock: Clock,
@@ -68,6 +70,7 @@ class Audit:
     ) -> None:
         self._executions = executions
         self.keepsakes = keepsakes
+        self.repeats = repeats
         self._live = live
         self._redactor = redactor
         self._clock = clock
@@ -78,11 +81,10 @@ class Audit:
 
     async def open(
         self, call: Call, tool: WorkflowTool, integration: Integration, secrets: Secrets
-    ) -> tuple[Execution, bool]:
+    ) -> Execution | None:
         """Write the row of a call that is about to be performed, and lease it to this process.
 
-        Returns the row and whether it is new: with an idempotency key that was used before, it is
-        the earlier call's.
+        `None` when an earlier call holds the same idempotency key: `repeats.earlier` finds it.
 
         Raises:
             StoreUnavailable: the row could not be written, so nothing may be sent to SIM.
@@ -94,8 +96,9 @@ class Audit:
             row,
             follow_up_at=now + timedelta(seconds=LEASE_S),
             sealed_secrets=self.keepsakes.seal(row, secrets),
+            claim=self.repeats.claim(call, row),
         )
-        return opened, opened.id == row.id
+        return row if opened else None
 
     @asynccontextmanager
     async def refusals(self, call: Call) -> AsyncGenerator[None]:
@@ -118,14 +121,20 @@ class Audit:
         """The row as it stands now."""
         return await self._executions.get(execution.tenant_id, None, execution.id)
 
-    async def begin_attempt(self, execution: Execution, *, run_id: RunId, attempt: int) -> bool:
-        """Store the run id of the next attempt; `False` when the row is final (cancelled meanwhile)."""
+    async def begin_attempt(
+        self, execution: Execution, *, run_id: RunId, attempt: int, settings_revision: int
+    ) -> bool:
+        """Store the run id of the next attempt, and the settings with which it is sent.
+
+        `False` when the row is final (cancelled meanwhile).
+        """
         now = self._clock.now()
         return await self._executions.begin_attempt(
             execution.tenant_id,
             execution.id,
             run_id=run_id,
             attempt=attempt,
+            settings_revision=settings_revision,
             started_at=now,
             follow_up_at=now + timedelta(seconds=LEASE_S),
         )
@@ -136,13 +145,23 @@ class Audit:
         return await self._move(execution, run.status, outcome)
 
     async def fail(self, execution: Execution, error: SimMcpError, secrets: Secrets) -> bool:
-        """Close the row: the call ended without a run."""
+        """Close the row: the call ended without a run, and its idempotency key is free again."""
         stored = error_of(error, secrets=secrets, redactor=self._redactor)
-        return await self.close(execution, Status.FAILED, stored)
+        return await self.close(execution, Status.FAILED, stored, nothing_ran=True)
 
-    async def close(self, execution: Execution, status: Status, error: ExecutionError | None) -> bool:
-        """Close the row with `status` and `error`, without output."""
-        return await self._move(execution, status, Outcome(error=error))
+    async def close(
+        self,
+        execution: Execution,
+        status: Status,
+        error: ExecutionError | None,
+        *,
+        nothing_ran: bool = False,
+    ) -> bool:
+        """Close the row with `status` and `error`, without output.
+
+        `nothing_ran` frees the call's idempotency key, so that the same call may be made again.
+        """
+        return await self._move(execution, status, Outcome(error=error), frees_key=nothing_ran)
 
     async def hand_over(
         self, execution: Execution, error: ExecutionError | None, *, after_s: float = 0.0
@@ -166,7 +185,9 @@ class Audit:
         # Masking megabytes takes a while: nobody else's call may wait for it.
         return await anyio.to_thread.run_sync(judge, limiter=self._heavy)
 
-    async def _move(self, execution: Execution, status: Status, outcome: Outcome) -> bool:
+    async def _move(
+        self, execution: Execution, status: Status, outcome: Outcome, *, frees_key: bool = False
+    ) -> bool:
         now = self._clock.now()
         due_at = None if status.is_final else next_check_at(execution, status, now=now)
         moved = False
@@ -184,6 +205,7 @@ class Audit:
                         outcome=outcome,
                         at=now,
                         follow_up_at=due_at,
+                        frees_key=frees_key,
                     )
         except StoreUnavailable as error:
             log.error(  # noqa: TRY400 - the cause is named; a stack of ours adds nothing
@@ -244,7 +266,9 @@ class Audit:
             attempts=0,
             triggered_by=call.trigger,
             subject=call.principal.subject,
-            idempotency_key=call.idempotency_key if tool else None,
+            idempotency_key=without_credentials(call.idempotency_key)
+            if tool and call.idempotency_key
+            else None,
             created_at=now,
             started_at=None,
             finished_at=now if status.is_final else None,

@@ -5,7 +5,8 @@ Every call from every door walks through `Gateway.call`, in this order:
     authorize -> integration -> resolve the tool -> check the input -> admit (throttle)
       -> audit row (write-ahead) -> guard (breaker) -> SIM -> close the row -> answer
 
-The first five may refuse; a refusal is a row too. From the row on, the work goes on in the
+The first five may refuse; a refusal is a row too. A repeat under an idempotency key leaves after
+the first step and is answered from the earlier row. From the row on, the work goes on in the
 background whatever becomes of the caller, and the caller is answered from the row.
 """
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 import anyio
@@ -54,6 +55,14 @@ class TenantLimits:
     rate_per_minute: int
     max_concurrency: int
     monthly_executions: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """What a call came to. `is_replay`: the execution is an earlier call's with the same idempotency key."""
+
+    execution: Execution
+    is_replay: bool
 
 
 class Gateway:
@@ -106,21 +115,32 @@ class Gateway:
     async def call(
         self, call: Call, *, patience_s: float | None = None, watch: Watch | None = None
     ) -> Execution:
+        """Perform `call`, and return its row: `answer` for those who need not know of repeats."""
+        return (await self.answer(call, patience_s=patience_s, watch=watch)).execution
+
+    async def answer(
+        self, call: Call, *, patience_s: float | None = None, watch: Watch | None = None
+    ) -> Answered:
         """Perform `call`, and return its row once it is settled or `patience_s` seconds are over.
 
         `patience_s=None` waits until the row is settled; 0 returns as soon as the call is under
         way. `watch` is told of progress at least every two seconds. Cancelling the waiting does
         not cancel the run (`Runs.cancel` does).
 
+        With an idempotency key, the same call is performed once in 24 hours, however often and in
+        how many processes it is made: the others wait for that execution and get it (`Repeats`).
+
         Raises:
+            Conflict: the idempotency key was used for another request.
             UnknownTool, Forbidden, NotConfigured, Disabled, InvalidInput, PayloadTooLarge,
             Throttled, MonthlyLimitReached: refused; recorded; nothing was sent to SIM.
             StoreUnavailable: the row could not be written; nothing was sent to SIM.
         """
         async with self._audit.refusals(call):
-            intent, admission = await self._prepare(call)
-        if admission is None:  # an earlier call with the same key: attach to it
-            return await self._wait(intent.execution, patience_s, watch)
+            prepared = await self._prepare(call)
+        if isinstance(prepared, Execution):
+            return Answered(execution=await self._wait(prepared, patience_s, watch), is_replay=True)
+        intent, admission = prepared
         live = LiveCall(intent.execution.tenant_id, intent.execution.id)
         with self._live.waiting(live):
             self._live.begin(live)
@@ -129,7 +149,8 @@ class Gateway:
                 await watch(
                     Progress(execution_id=live.execution_id, elapsed_s=0.0, status=intent.execution.status)
                 )
-            return await self._wait(intent.execution, patience_s, watch, live=live)
+            row = await self._wait(intent.execution, patience_s, watch, live=live)
+            return Answered(execution=row, is_replay=False)
 
     async def decline(self, call: Call) -> ExecutionId:
         """Record that a person was asked to confirm `call` and said no; nothing is run."""
@@ -141,13 +162,13 @@ class Gateway:
         """Wait until `execution` is settled, at most `patience_s` seconds; its newest row."""
         return await self._wait(execution, patience_s, watch)
 
-    async def _prepare(self, call: Call) -> tuple[Intent, Admission | None]:
-        """All steps that may refuse, then the row. No admission: the row is an earlier call's."""
+    async def _prepare(self, call: Call) -> tuple[Intent, Admission] | Execution:
+        """All steps that may refuse, then the row; or the execution of the same call made before."""
         principal = call.principal
-        if call.workflow_id is not None:
-            principal.require(Permission.EDIT)
-        elif not principal.may(Permission.EDIT):
-            raise UnknownTool(f"Unknown tool: {call.tool_name!r}")  # what is hidden does not exist
+        _authorize(call)
+        earlier = await self._audit.repeats.earlier(call)
+        if earlier is not None:
+            return earlier
         integration = await self._tenancy.usable(principal)
         catalog = await self.catalog(principal.tenant_id)
         tool = _resolve(catalog, call, integration)
@@ -156,9 +177,12 @@ class Gateway:
         admission = self._throttle.admit(principal.tenant_id, tool.name, limits=self._limits_of(tool))
         try:
             await self._check_month(principal.tenant_id)
-            bound = replace(call, mode=request.mode, timeout_s=request.timeout_s)
             secrets = self._redactor.secrets_in(arguments)
-            row, is_new = await self._audit.open(bound, tool, integration, secrets)
+            while (row := await self._audit.open(call, tool, integration, secrets)) is None:
+                earlier = await self._audit.repeats.earlier(call)
+                if earlier is not None:  # the same call was a moment faster
+                    admission.release()
+                    return earlier
         except BaseException:
             admission.release()
             raise
@@ -168,10 +192,7 @@ class Gateway:
             request=request,
             secrets=secrets,
         )
-        if is_new:
-            return intent, admission
-        admission.release()
-        return intent, None
+        return intent, admission
 
     async def _perform(self, intent: Intent, live: LiveCall, admission: Admission) -> None:
         try:
@@ -240,6 +261,13 @@ class Gateway:
                 f"This tenant has used its {limit} executions of the month; the count starts again on "
                 f"the first of the next month (UTC). The operator sets SIM_MCP_MONTHLY_EXECUTIONS."
             )
+
+
+def _authorize(call: Call) -> None:
+    if call.workflow_id is not None:
+        call.principal.require(Permission.EDIT)
+    elif not call.principal.may(Permission.EDIT):
+        raise UnknownTool(f"Unknown tool: {call.tool_name!r}")  # what is hidden does not exist
 
 
 def _resolve(catalog: Catalog, call: Call, integration: Integration) -> WorkflowTool:

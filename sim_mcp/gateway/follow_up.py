@@ -172,7 +172,7 @@ class Follower:
             message="The run was never started: SIM has no record of it. It is safe to call again.",
             retryable=True,
         )
-        await self._audit.close(execution, Status.FAILED, error)
+        await self._audit.close(execution, Status.FAILED, error, nothing_ran=True)
 
     async def _close_unknowable(self, execution: Execution, why: str) -> None:
         message = f"{why} before the outcome of the run was known. Look it up in SIM before calling again."

@@ -46,13 +46,18 @@ class Integration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
-    """One entry of the settings' history: who changed which fields, when."""
+    """One entry of the settings' history: who changed which fields, when, and what they were then.
+
+    `has_api_key` tells what was true then: only the newest revision still has its key.
+    """
 
     revision: int
+    organization_id: str | None
     changed_at: datetime
     changed_by: str
     changed_fields: tuple[str, ...]
     base_url: str
     is_enabled: bool
+    workspace_id: str | None
     has_api_key: bool
     is_removed: bool

@@ -43,7 +43,6 @@ class SimClients:
         key_of: Callable[[Integration], Awaitable[str]],
         allowed_hosts: Sequence[str],
         transport_of: Callable[[Integration], httpx.AsyncBaseTransport] | None = None,
-        pooled: bool = True,
         max_clients: int = MAX_CLIENTS,
     ) -> None:
         """Open nothing.
@@ -53,16 +52,17 @@ class SimClients:
             key_of: Unseals the key of an integration; asked only when a client is built.
             allowed_hosts: Host patterns that a base URL may name although they are not public.
             transport_of: Replaces the network (tests, the sandbox).
-            pooled: aiohttp's pool for servers; plain httpx, which starts faster, for stdio.
             max_clients: How many clients stay open.
         """
         self._clock = clock
         self._key_of = key_of
         self._allowed = AllowedHosts(tuple(allowed_hosts))
         self._transport_of = transport_of
-        self._pooled = pooled
         self._max_clients = max_clients
         self._clients: OrderedDict[_Key, SimClient] = OrderedDict()
+        self._tenants: dict[_Key, TenantId] = {}
+        self._forgotten = 0
+        """Counts `forget`: a client that was being built meanwhile may hold a key that is gone."""
         self._flights: dict[_Key, Flight[SimClient]] = {}
         self._ssl_context: ssl.SSLContext | None = None
 
@@ -115,10 +115,21 @@ class SimClients:
         )
         return self._trial(candidate, api_key)
 
+    async def forget(self, tenant_id: TenantId | None) -> None:
+        """Let go of the clients of `tenant_id` (`None`: of everybody) and of their keys.
+
+        For settings that were changed or removed. Idle connections close at once, used ones with
+        their last call; the next call builds a client from what is in force then.
+        """
+        self._forgotten += 1
+        theirs = [key for key, owner in self._tenants.items() if tenant_id in {None, owner}]
+        await self._retire(theirs)
+
     async def aclose(self) -> None:
         """Close every client now. Call it when nothing runs any more."""
         clients = list(self._clients.values())
         self._clients.clear()
+        self._tenants.clear()
         for client in clients:
             await client.aclose()
 
@@ -126,13 +137,17 @@ class SimClients:
         key = (integration.id, integration.revision)
         if key in self._clients:  # built between our look and our turn
             return self._clients[key]
+        forgotten = self._forgotten
         api_key = await self._key_of(integration) if integration.has_api_key else ""
         if not api_key:
             raise NotConfigured("No SIM API key is stored for this integration; run setup with a key.")
         if key in self._clients:  # a build that outlived its cancelled caller's was faster
             return self._clients[key]
         client = self._client(integration, api_key)
-        self._clients[key] = client
+        if self._forgotten != forgotten:  # serves who asked for it, and closes behind them
+            await client.retire()
+            return client
+        self._clients[key], self._tenants[key] = client, integration.tenant_id
         await self._drop(integration)
         return client
 
@@ -154,7 +169,12 @@ class SimClients:
         older = [key for key in self._clients if key[0] == newest.id and key[1] < newest.revision]
         surplus = len(self._clients) - len(older) - self._max_clients
         others = [key for key in self._clients if key not in older][: max(surplus, 0)]
-        dropped = [self._clients.pop(key) for key in (*older, *others)]
+        await self._retire([*older, *others])
+
+    async def _retire(self, keys: Sequence[_Key]) -> None:
+        dropped = [self._clients.pop(key) for key in keys]
+        for key in keys:
+            del self._tenants[key]
         with anyio.CancelScope(shield=True):
             for client in dropped:
                 await client.retire()
@@ -166,6 +186,4 @@ class SimClients:
 
         if self._ssl_context is None:
             self._ssl_context = pool.trusted_context()
-        if self._pooled:
-            return pool.pooled_transport(ssl_context=self._ssl_context, allowed=self._allowed)
-        return pool.plain_transport(ssl_context=self._ssl_context)
+        return pool.pooled_transport(ssl_context=self._ssl_context, allowed=self._allowed)

@@ -21,6 +21,11 @@ ALLOWED_HOSTS_VARIABLE = "SIM_MCP_SIM_ALLOWED_HOSTS"
 
 _PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".intranet", ".lan", ".home.arpa", ".onion")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
+_NEVER_PUBLIC = (  # what some Python releases call global although nobody is reached there
+    ipaddress.ip_network("192.88.99.0/24"),  # 6to4 relays, RFC 7526
+    ipaddress.ip_network("3fff::/20"),  # documentation, RFC 9637
+)
 _HOST_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*")
 _MAX_URL_CHARACTERS = 2_000
 
@@ -92,14 +97,17 @@ def _check_public(host: str, scheme: str, port: int) -> None:
 
 
 def _plain_host(host: str) -> str:
-    """The host in lower case, ASCII, without a final dot. Raises `ValueError` when it is none."""
+    """The host in lower case, ASCII, without a final dot, an address in its usual spelling.
+
+    Raises `ValueError` when it is none.
+    """
     host = host.lower().removesuffix(".")
     if ":" in host:
         return ipaddress.IPv6Address(host).compressed
     name = host if host.isascii() else host.encode("idna").decode("ascii")
     if not _HOST_NAME.fullmatch(name):
         raise ValueError("not a host name")
-    return name
+    return str(_address_of(name) or name)
 
 
 def _address_of(host: str) -> _Address | None:
@@ -121,6 +129,10 @@ def _is_public(address: _Address) -> bool:
             wrapped = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if wrapped is not None:
             return _is_public(wrapped)
+        if address not in _GLOBAL_UNICAST:
+            return False
+    if any(address in network for network in _NEVER_PUBLIC):
+        return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
@@ -128,19 +140,23 @@ def _matches(pattern: str, host: str, port: int) -> bool:
     name, port_text = _split_port(pattern)
     if port_text and port_text != str(port):
         return False
-    if name.startswith("*."):
-        return host.endswith(name[1:]) and len(host) > len(name) - 1
+    if name.startswith("*."):  # a domain's hosts; `*.1` is nobody's domain
+        return host.endswith(name[1:]) and len(host) > len(name) - 1 and _address_of(host) is None
     return name == host
 
 
 def _split_port(pattern: str) -> tuple[str, str]:
+    """The host of a pattern as `_plain_host` writes hosts, and its port. What is no host matches none."""
     bracketed = re.fullmatch(r"\[([0-9a-f:.]+)\](?::(\d+))?", pattern)
+    name, _, port = pattern.partition(":") if pattern.count(":") == 1 else (pattern, "", "")
     if bracketed:
-        return ipaddress.IPv6Address(bracketed[1]).compressed, bracketed[2] or ""
-    if pattern.count(":") > 1:
-        return pattern, ""
-    name, _, port = pattern.partition(":")
-    return name.removesuffix("."), port
+        name, port = bracketed[1], bracketed[2] or ""
+    try:
+        if name.startswith("*."):
+            return f"*.{_plain_host(name[2:])}", port
+        return _plain_host(name), port
+    except ValueError:
+        return "", port
 
 
 def _authority(host: str, port: int | None) -> str:

@@ -1,6 +1,7 @@
 """The store: everything that outlives the process, and the only SQL."""
 
 from sim_mcp.store.changes import Change, ChangeKind
+from sim_mcp.store.claims import Claim, Claims
 from sim_mcp.store.execution_rows import Outcome
 from sim_mcp.store.executions import Executions
 from sim_mcp.store.history import ExecutionFilter, Page
@@ -10,6 +11,6 @@ from sim_mcp.store.tokens import Token, Tokens
 from sim_mcp.store.tools import StoredTool
 
 __all__ = [
-    "Binding", "Change", "ChangeKind", "ExecutionFilter", "Executions", "Outcome", "Page", "Sealer", "Store",
-    "StoredTool", "Token", "Tokens", "load_or_create_key_file", "open_store", "parse_keys",
+    "Binding", "Change", "ChangeKind", "Claim", "Claims", "ExecutionFilter", "Executions", "Outcome", "Page",
+    "Sealer", "Store", "StoredTool", "Token", "Tokens", "load_or_create_key_file", "open_store", "parse_keys",
 ]  # fmt: skip

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sim_mcp.model.errors import Conflict
 from sim_mcp.model.execution import Execution, ExecutionId, Status, may_precede
 from sim_mcp.store import columns
 from sim_mcp.store.execution_rows import Outcome, error_text, to_row
@@ -17,9 +16,17 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sim_mcp.model.principal import TenantId
+    from sim_mcp.store.claims import Claim
     from sim_mcp.store.database import Value
 
 _UPDATE = "UPDATE executions SET "
+
+_UNLESS_CLAIMED = " ON CONFLICT (tenant_id, key_claim) WHERE key_claim IS NOT NULL DO NOTHING"
+
+_FREE_OUTDATED = """
+UPDATE executions SET key_claim = NULL, key_digest = NULL
+WHERE tenant_id = ? AND key_claim = ? AND created_at <= ?
+"""
 
 _COUNT_REFUSAL = (
     " ON CONFLICT (tenant_id, window_key) WHERE window_key IS NOT NULL"
@@ -43,28 +50,35 @@ class Executions(ExecutionHistory, FollowUps):
     """
 
     async def open(
-        self, execution: Execution, *, follow_up_at: datetime, sealed_secrets: str | None = None
-    ) -> Execution:
+        self,
+        execution: Execution,
+        *,
+        follow_up_at: datetime,
+        sealed_secrets: str | None = None,
+        claim: Claim | None = None,
+    ) -> bool:
         """Write the row, durable on return, to be followed up at `follow_up_at` should its keeper die.
 
-        `sealed_secrets` is kept until the row is final.
-
-        Returns the row in force: `execution` itself, or the earlier one of the same tenant with the
-        same idempotency key (its `id` differs), in which case nothing was written.
+        `sealed_secrets` is kept until the row is final. `False`, and nothing was written, when an
+        earlier row holds `claim` (`Claims.holder` finds it). An outdated hold is taken over.
 
         Raises:
-            Conflict: when the id is taken by a row without that key.
+            Conflict: when the id is taken.
         """
         row = to_row(execution, follow_up_at=follow_up_at, window_key=None)
         row["sealed_secrets"] = sealed_secrets
-        written = await self.database.execute(_insert(row) + " ON CONFLICT DO NOTHING", [*row.values()])
-        if written:
-            return execution
-        if execution.idempotency_key is not None:
-            earlier = await self.find_by_key(execution.tenant_id, execution.idempotency_key)
-            if earlier is not None:
-                return earlier
-        raise Conflict(f"The execution id {execution.id!r} is taken: call again.")
+        if claim is None:
+            await self.database.execute(_insert(row), [*row.values()])
+            return True
+        row |= {"key_claim": claim.name, "key_digest": claim.sealed_digest}
+        insert = _insert(row) + _UNLESS_CLAIMED
+        if await self.database.execute(insert, [*row.values()]):
+            return True
+        freed = await self.database.execute(
+            _FREE_OUTDATED, [execution.tenant_id, claim.name, columns.micros(claim.outdated_at)]
+        )
+        # Of several who come after an outdated hold, one frees it; whoever inserts first has it then.
+        return bool(freed and await self.database.execute(insert, [*row.values()]))
 
     async def begin_attempt(
         self,
@@ -73,23 +87,24 @@ class Executions(ExecutionHistory, FollowUps):
         *,
         run_id: str,
         attempt: int,
+        settings_revision: int | None = None,
         started_at: datetime,
         follow_up_at: datetime,
     ) -> bool:
         """Note, before it is sent, that attempt number `attempt` (from 1) runs as `run_id`.
 
         Only a row that is queued or processing and that nobody asked to cancel; and of each attempt
-        number only one caller wins: two that take up the same row cannot both send. `started_at` is
-        that of the attempt in force.
+        number only one caller wins: two that take up the same row cannot both send. `started_at` and
+        `settings_revision` (`None` keeps the row's) are those of the attempt in force.
         """
         touched = await self.database.execute(
             "UPDATE executions SET status = ?, run_id = ?, job_id = NULL, attempts = ?,"
-            " started_at = ?, follow_up_at = ?"
+            " started_at = ?, follow_up_at = ?, settings_revision = COALESCE(?, settings_revision)"
             " WHERE tenant_id = ? AND id = ? AND status IN (?, ?) AND attempts < ?"
             " AND cancel_requested_at IS NULL",
             [
                 *(Status.PROCESSING, run_id, attempt),
-                *(columns.micros(started_at), columns.micros(follow_up_at)),
+                *(columns.micros(started_at), columns.micros(follow_up_at), settings_revision),
                 *(tenant_id, execution_id, Status.QUEUED, Status.PROCESSING, attempt),
             ],
         )
@@ -104,12 +119,14 @@ class Executions(ExecutionHistory, FollowUps):
         at: datetime,
         outcome: Outcome | None = None,
         follow_up_at: datetime | None = None,
+        frees_key: bool = False,
     ) -> bool:
         """Move the row to `to` if its status allows that (`may_precede`), in one statement.
 
         A final status ends at `at` and is followed up no more, whatever `follow_up_at` says; else
         `None` keeps the due time, so that no unfinished row is forgotten. Leaving `paused` forgets
-        the pauses. Without `outcome` everything else stays.
+        the pauses. Without `outcome` everything else stays. `frees_key` gives the idempotency key of
+        the call back, for a row whose run surely never began.
         """
         changed: dict[str, Value] = {
             "status": to.value,
@@ -117,6 +134,8 @@ class Executions(ExecutionHistory, FollowUps):
         }
         if to.is_final:
             changed["sealed_secrets"] = None
+        if frees_key:
+            changed |= {"key_claim": None, "key_digest": None}
         if to.is_final or follow_up_at is not None:
             changed["follow_up_at"] = None if to.is_final else columns.maybe_micros(follow_up_at)
         if outcome is not None:

@@ -77,12 +77,6 @@ class ExecutionHistory(ExecutionTable):
                 return from_row(row)
         return None
 
-    async def find_by_key(self, tenant_id: TenantId, idempotency_key: str) -> Execution | None:
-        """The execution that was opened under `idempotency_key`, or `None`."""
-        conditions = ["tenant_id = ?", "idempotency_key = ?"]
-        row = await self.database.fetch_one(_select(conditions, "LIMIT 1"), [tenant_id, idempotency_key])
-        return None if row is None else from_row(row)
-
     async def page(
         self,
         tenant_id: TenantId,

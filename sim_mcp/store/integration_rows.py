@@ -74,12 +74,13 @@ class RevisionDraft:
 
     @property
     def binding(self) -> Binding:
-        """What this revision's key is sealed to."""
+        """What this revision's key is sealed to, its base URL included."""
         return Binding(
             tenant_id=self.tenant_id,
             organization_id=self.organization_id,
             integration_id=self.id,
             revision=self.revision,
+            audience=self.base_url,
         )
 
     def with_enabled(self, *, is_enabled: bool) -> RevisionDraft:
@@ -156,6 +157,7 @@ def binding_of(row: Row) -> Binding:
         organization_id=_organization(row),
         integration_id=IntegrationId(columns.text(row, "id")),
         revision=columns.whole(row, "revision"),
+        audience=columns.text(row, "base_url"),
     )
 
 
@@ -176,15 +178,17 @@ def to_integration(row: Row) -> Integration:
 
 
 def to_revision(row: Row) -> Revision:
-    """The history entry in `row`. `has_api_key` tells what was true then."""
+    """The history entry in `row`."""
     changed_fields = columns.json_value(row, "changed_fields")
     return Revision(
         revision=columns.whole(row, "revision"),
+        organization_id=_organization(row),
         changed_at=columns.moment(row, "changed_at"),
         changed_by=columns.text(row, "changed_by"),
         changed_fields=tuple(str(name) for name in changed_fields) if is_array(changed_fields) else (),
         base_url=columns.text(row, "base_url"),
         is_enabled=columns.flag(row, "is_enabled"),
+        workspace_id=columns.maybe_text(row, "workspace_id"),
         has_api_key=columns.flag(row, "has_api_key"),
         is_removed=columns.flag(row, "is_removed"),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sim_mcp.model.errors import Conflict, NotConfigured
+from sim_mcp.model.errors import Conflict, Fault, InvalidInput, NotConfigured
 from sim_mcp.model.integration import Integration, IntegrationId, Revision
 from sim_mcp.store import columns
 from sim_mcp.store.changes import ChangeKind, record_change
@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from sim_mcp.model.principal import TenantId
     from sim_mcp.store.database import Database, Row, Statements
     from sim_mcp.store.sealing import Sealer
+
+KEY_IS_NEEDED = (
+    "A stored SIM API key is only sent to the base URL for which it was typed. "
+    "Give the key again together with the other base URL."
+)
 
 _HEAD = """
 SELECT * FROM integration_revisions WHERE tenant_id = ? AND scope = ? ORDER BY revision DESC LIMIT 1
@@ -82,16 +87,20 @@ class Integrations:
     ) -> Integration:
         """Make these the settings of exactly this tenant and organisation; return the new revision.
 
-        `api_key` `None` keeps the stored key, if there is one. The first save makes the id, which
-        stays for good, also across a removal. Simultaneous saves get consecutive revisions.
+        `api_key` `None` keeps the stored key, if there is one: only for the base URL for which it was
+        typed, because whoever may change the settings need not know the key. The first save makes the
+        id, which stays for good, also across a removal. Simultaneous saves get consecutive revisions.
 
         Raises:
+            InvalidInput: when a stored key would go to another base URL; nothing was changed then.
             NotConfigured: when the key to keep cannot be opened; nothing was changed then.
         """
         async with self.database.transaction() as transaction:
             await record_change(transaction, tenant_id, ChangeKind.INTEGRATION)
             head = await self._head(transaction, tenant_id, organization_id)
             draft = self._draft(tenant_id, organization_id, head, changed_by)
+            if api_key is None and draft.base_url != base_url and _has_key(head):
+                raise InvalidInput(KEY_IS_NEEDED, faults=(Fault("apiKey", "is required"),))
             plain = api_key if api_key is not None else self._open_key(head)
             draft = draft.with_settings(
                 base_url=base_url,
@@ -157,7 +166,10 @@ class Integrations:
         return True
 
     async def history(self, tenant_id: TenantId, organization_id: str | None) -> tuple[Revision, ...]:
-        """Every revision of exactly this tenant's and organisation's settings, newest first."""
+        """Every revision of exactly this tenant's and organisation's settings, newest first.
+
+        Those of removed settings too; none of them holds a key.
+        """
         rows = await self.database.fetch_all(
             "SELECT * FROM integration_revisions WHERE tenant_id = ? AND scope = ? ORDER BY revision DESC",
             [tenant_id, organization_scope(organization_id)],
@@ -224,6 +236,10 @@ class Integrations:
             changed_at=self.clock.now(),
             changed_by=changed_by,
         )
+
+
+def _has_key(row: Row | None) -> bool:
+    return row is not None and columns.maybe_text(row, "sealed_key") is not None
 
 
 def _not_connected() -> NotConfigured:

@@ -34,6 +34,8 @@ class Binding:
     integration_id: IntegrationId
     revision: int
     purpose: str = "sim-api-key"
+    audience: str = ""
+    """The base URL that a key may be sent to: one that was changed behind our back opens nothing."""
 
     def as_bytes(self) -> bytes:
         """The associated data. Each part carries its length, so that no two bindings look alike."""
@@ -45,6 +47,7 @@ class Binding:
             organization,
             _utf8(self.integration_id),
             str(self.revision).encode(),
+            _utf8(self.audience),
         ]
         return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
 

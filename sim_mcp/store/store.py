@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sim_mcp.model.errors import InvalidInput
 from sim_mcp.store.changes import Changes
+from sim_mcp.store.claims import Claims
 from sim_mcp.store.executions import Executions
 from sim_mcp.store.integrations import Integrations
 from sim_mcp.store.tokens import Tokens
@@ -32,6 +33,7 @@ class Store:
     database: Database
     integrations: Integrations
     executions: Executions
+    claims: Claims
     tools: AllowList
     tokens: Tokens
     changes: Changes
@@ -75,6 +77,7 @@ async def open_store(
             database=database,
             integrations=Integrations(database, sealer, clock, new_id),
             executions=Executions(database),
+            claims=Claims(database, sealer, clock),
             tools=AllowList(database, clock),
             tokens=Tokens(database, clock, new_id),
             changes=Changes(database),

@@ -44,6 +44,8 @@ ROUTES = (
     _Row("POST", "/setup", rest_integration.set_up),
     _Row("GET", "/settings", rest_integration.settings),
     _Row("DELETE", "/settings", rest_integration.remove),
+    _Row("GET", "/settings/revisions", rest_integration.revisions),
+    _Row("POST", "/settings/revisions/{revision}/restore", rest_integration.restore),
     _Row("GET", "/status/{integrationTenantId}", rest_integration.status),
     _Row("GET", "/integration-tenant/{integrationTenantId}", rest_integration.integration),
     _Row("GET", "/health", rest_integration.health),

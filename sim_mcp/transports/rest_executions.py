@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sim_mcp.app import ExecutionFilter
-from sim_mcp.model.errors import ErrorCode
+from sim_mcp.model.errors import ErrorCode, InvalidInput
 from sim_mcp.model.execution import Call, Execution, ExecutionError, Status, Trigger
 from sim_mcp.model.principal import Principal
 from sim_mcp.model.tool import MAX_ASYNC_TIMEOUT_S, Mode, WorkflowId
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 SETTLING_MARGIN_S = 5.0
 """How much longer than the timeout a request waits: the row is closed a little after SIM gave up."""
 
+REPLAYED = "idempotency-replayed"
+
 _CANCELLED = ExecutionError(
     code=ErrorCode.CONFLICT, message="The run was cancelled before it finished. The execution tells when."
 )
@@ -36,7 +38,8 @@ async def execute(app: App, request: Request) -> Response:
     200: completed, or paused for a person (`status` tells). 202 with `jobId`: it goes on, because
     `runAsync` was asked for or because it is not settled in time. A failed or cancelled run answers
     in the error format with our execution id. `timeout` bounds a waiting run; with `runAsync` it
-    ends nothing.
+    ends nothing. A repeat under the same `Idempotency-Key` gets the first request's execution, and
+    `Idempotency-Replayed: true`.
     """
     body = await read_body(request, ExecuteRequest)
     principal = principal_of(request.scope)
@@ -52,13 +55,15 @@ async def execute(app: App, request: Request) -> Response:
         arguments=body.input,
         timeout_s=timeout_s,
         mode=Mode.ASYNC if body.run_async else Mode.SYNC,
+        idempotency_key=_idempotency_key(request),
         traceparent=request.headers.get("traceparent"),
     )
-    row = await app.gateway.call(call, patience_s=patience_s)
+    answered = await app.gateway.answer(call, patience_s=patience_s)
+    row, headers = answered.execution, {REPLAYED: "true"} if answered.is_replay else {}
     if body.run_async or not row.status.is_settled:
         answer = views.job_json(row)
-        return Answer(answer, 202, headers={"location": str(answer["statusUrl"])})
-    return _outcome(row, request)
+        return Answer(answer, 202, headers={"location": str(answer["statusUrl"]), **headers})
+    return _outcome(row, request, headers)
 
 
 async def job(app: App, request: Request) -> Response:
@@ -108,11 +113,18 @@ async def _found(app: App, request: Request, any_id: str) -> Execution:
     return await app.runs.get(principal_of(request.scope), any_id)
 
 
-def _outcome(row: Execution, request: Request) -> Response:
+def _idempotency_key(request: Request) -> str | None:
+    given = request.headers.getlist("idempotency-key")
+    if len(given) > 1:
+        raise InvalidInput("The header Idempotency-Key is given more than once. Send one key.")
+    return given[0] if given else None
+
+
+def _outcome(row: Execution, request: Request, headers: dict[str, str]) -> Response:
     if row.status in {Status.COMPLETED, Status.PAUSED}:
-        return Answer(views.execution_json(row))
+        return Answer(views.execution_json(row), headers=headers)
     error = row.error or (_CANCELLED if row.status is Status.CANCELLED else _NO_REASON)
-    return problem(error, request_id_of(request.scope), execution_id=row.id)
+    return problem(error, request_id_of(request.scope), execution_id=row.id, headers=headers)
 
 
 async def _followed_s(app: App, principal: Principal, workflow_id: WorkflowId) -> float | None:

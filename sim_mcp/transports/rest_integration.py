@@ -12,7 +12,7 @@ from sim_mcp.transports import rest_views as views
 from sim_mcp.transports.http_answers import Answer
 from sim_mcp.transports.http_bearer import principal_of
 from sim_mcp.transports.rest_requests import read_body, read_query
-from sim_mcp.transports.schemas import Nothing, SetupRequest, WorkflowsQuery
+from sim_mcp.transports.schemas import Nothing, RestoreRequest, RevisionsQuery, SetupRequest, WorkflowsQuery
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -50,6 +50,24 @@ async def remove(app: App, request: Request) -> Response:
     return Response(status_code=204)
 
 
+async def revisions(app: App, request: Request) -> Response:
+    """GET /settings/revisions: who changed which settings when, newest first; never a key."""
+    query = read_query(request, RevisionsQuery)
+    found = await app.administration.history(principal_of(request.scope))
+    return Answer(views.revisions_json(found, limit=query.limit, offset=query.offset))
+
+
+async def restore(app: App, request: Request) -> Response:
+    """POST /settings/revisions/{revision}/restore: earlier settings in force again; the new ones."""
+    body = await read_body(request, RestoreRequest)
+    restored = await app.administration.restore(
+        principal_of(request.scope),
+        _revision(request.path_params["revision"]),
+        api_key=None if body.api_key is None else body.api_key.get_secret_value(),
+    )
+    return Answer(views.integration_json(restored))
+
+
 async def status(app: App, request: Request) -> Response:
     """GET /status/{integrationTenantId}: whether it is switched on."""
     return Answer({"enabled": (await _own(app, request)).is_enabled})
@@ -82,6 +100,11 @@ async def validate(app: App, request: Request) -> Response:
     workflow_id = WorkflowId(request.path_params["workflowId"])
     found = await app.workflows.validate(principal_of(request.scope), workflow_id)
     return Answer(views.validation_json(found))
+
+
+def _revision(text: str) -> int:
+    """The number in a path; 0, which no revision has, when it is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0
 
 
 async def _own(app: App, request: Request) -> Integration:

@@ -8,14 +8,22 @@ from typing import TYPE_CHECKING
 from sim_mcp.model.json import is_array, is_object
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from sim_mcp.app import Discovery, Page, SimHealth, Validation
     from sim_mcp.model.execution import Execution, ExecutionError
-    from sim_mcp.model.integration import Integration
+    from sim_mcp.model.integration import Integration, Revision
     from sim_mcp.model.json import Json
 
-_CAMEL = {"context_id": "contextId", "resume_at": "resumeAt"}
+_CAMEL = {
+    "context_id": "contextId",
+    "resume_at": "resumeAt",
+    "api_key": "apiKey",
+    "base_url": "baseUrl",
+    "is_enabled": "isEnabled",
+    "workspace_id": "workspaceId",
+}
 BASE_PATH = "/api/integration/sim"
 
 
@@ -102,6 +110,26 @@ def no_integration_json(default_base_url: str) -> dict[str, Json]:
         "revision": None,
         "updatedAt": None,
     }
+
+
+def revisions_json(found: Sequence[Revision], *, limit: int, offset: int) -> dict[str, Json]:
+    """One page of the settings' history; `changedFields` by the names that REST gives them."""
+    data: list[Json] = [
+        {
+            "revision": each.revision,
+            "organizationId": each.organization_id,
+            "changedAt": moment(each.changed_at),
+            "changedBy": each.changed_by,
+            "changedFields": [_CAMEL.get(name, name) for name in each.changed_fields],
+            "isEnabled": each.is_enabled,
+            "hasApiKey": each.has_api_key,
+            "baseUrl": each.base_url,
+            "workspaceId": each.workspace_id,
+            "isRemoved": each.is_removed,
+        }
+        for each in found[offset : offset + limit]
+    ]
+    return {"data": data, "total": len(found)}
 
 
 def discovery_json(found: Discovery) -> dict[str, Json]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
 from pydantic.alias_generators import to_camel
 
 from sim_mcp.model.execution import Status, Trigger
@@ -14,6 +14,18 @@ LONGEST_KEY = 4096
 LONGEST_ID = 255
 
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_ID)]
+
+
+def _printable(value: SecretStr) -> SecretStr:
+    key = value.get_secret_value()
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ValueError("must be printable ASCII without spaces, as SIM shows it")
+    return value
+
+
+ApiKey = Annotated[
+    SecretStr, Field(strict=True, min_length=1, max_length=LONGEST_KEY), AfterValidator(_printable)
+]
 
 
 class _Asked(BaseModel):
@@ -36,18 +48,23 @@ class Nothing(_Asked):
 class SetupRequest(_Asked):
     """POST /setup. `base_url` falls back to the server's default SIM."""
 
-    api_key: SecretStr = Field(strict=True, min_length=1, max_length=LONGEST_KEY)
+    api_key: ApiKey
     base_url: Annotated[str, Field(strict=True, min_length=1, max_length=2000)] | None = None
     enabled: Annotated[bool, Field(strict=True)] = True
     organization_id: Annotated[Name, Field(strict=True)] | None = None
 
-    @field_validator("api_key")
-    @classmethod
-    def _printable(cls, value: SecretStr) -> SecretStr:
-        key = value.get_secret_value()
-        if not key.isascii() or not key.isprintable() or " " in key:
-            raise ValueError("must be printable ASCII without spaces, as SIM shows it")
-        return value
+
+class RestoreRequest(_Asked):
+    """POST /settings/revisions/{revision}/restore. `api_key` when the stored one is for another base URL."""
+
+    api_key: ApiKey | None = None
+
+
+class RevisionsQuery(_Asked):
+    """GET /settings/revisions."""
+
+    limit: int = Field(default=20, ge=1, le=100)
+    offset: int = Field(default=0, ge=0, le=2**53)
 
 
 class ExecuteRequest(_Asked):

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import base64
 import secrets
+from datetime import UTC, datetime
 from pathlib import Path
 
+import anyio
 import pytest
 
+from sim_mcp.gateway.call import Answered
+from sim_mcp.model.clock import ManualClock
 from sim_mcp.sim.fake import demo_account
 from tests.cli.conftest import Invoke, Sandbox
+from tests.world import open_world
 
 
 def test_a_token_is_printed_once_and_alone(invoke: Invoke, home: Path) -> None:
@@ -103,3 +108,26 @@ def test_rotation_seals_under_the_new_key_and_the_old_one_can_go(
     monkeypatch.setenv("SIM_MCP_ENCRYPTION_KEYS", new)
     assert invoke("tools", "discover").code == 0
     assert sandbox.url
+
+
+@pytest.mark.requirement("R30", "R47")
+def test_rotation_takes_idempotency_keys_along(
+    invoke: Invoke, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A repeat is recognised although the key that sealed the first request is gone."""
+    old, new = (base64.urlsafe_b64encode(secrets.token_bytes(32)).decode() for _ in range(2))
+    now = datetime.now(UTC)
+
+    async def ask(encryption_keys: str) -> Answered:
+        clock = ManualClock(now)
+        async with open_world(home / "data", clock=clock, encryption_keys=encryption_keys) as world:
+            await world.allow("acme", "echo")
+            call = world.call("acme", "echo", {"text": "once"}, idempotency_key="k")
+            return await world.app.gateway.answer(call)
+
+    first = anyio.run(ask, old)
+    monkeypatch.setenv("SIM_MCP_ENCRYPTION_KEYS", f"{new},{old}")
+    assert invoke("keys", "rotate", "--json").json == {"resealed": 2}
+    again = anyio.run(ask, new)
+    assert (first.is_replay, again.is_replay) == (False, True)
+    assert again.execution.id == first.execution.id

@@ -104,3 +104,39 @@ def test_an_organisation_has_settings_of_its_own(invoke: Invoke, sandbox: Sandbo
     assert invoke("setup", "--disable", "--organization", "north").code == 0
     assert invoke("setup", "--disable").code == 1
     assert sandbox.url
+
+
+def test_the_history_is_shown_and_an_earlier_revision_comes_back(invoke: Invoke, sandbox: Sandbox) -> None:
+    """Without a key while the stored one fits; after a removal it is asked for."""
+    connect(invoke)
+    assert invoke("setup", "--disable").code == 0
+    shown = invoke("setup", "--history")
+    assert [line.split()[0] for line in shown.out.splitlines()] == ["revision", "2", "1", "Go"]
+    assert "api_key, base_url, is_enabled, workspace_id" in shown.out
+    assert invoke("setup", "--undo", "1").out == (
+        "The settings of revision 1 are in force again, as revision 3.\n"
+    )
+    assert invoke("setup", "--remove", "--yes").code == 0
+    refused = invoke("setup", "--undo", "1")
+    assert (refused.code, "--api-key-stdin" in refused.err) == (2, True)
+    restored = invoke("setup", "--undo", "1", "--api-key-stdin", "--json", stdin=f"{KEY}\n")
+    assert (restored.json["revision"], restored.json["is_enabled"]) == (5, True)
+    history = invoke("setup", "--history", "--json").json
+    assert [(each["revision"], each["is_removed"]) for each in history] == [
+        (5, False),
+        (4, True),
+        (3, False),
+        (2, False),
+        (1, False),
+    ]
+    assert KEY not in shown.out + str(history)
+    assert sandbox.url
+
+
+def test_going_back_needs_a_revision_that_exists(invoke: Invoke, sandbox: Sandbox) -> None:
+    """One line and no trace; together with another switch it is a misuse."""
+    assert invoke("setup", "--history").out == "This tenant has never connected a SIM account.\n"
+    unknown = invoke("setup", "--undo", "7")
+    assert (unknown.code, unknown.err.count("\n")) == (1, 1)
+    assert invoke("setup", "--undo", "7", "--remove").code == 2
+    assert sandbox.url

@@ -183,6 +183,43 @@ async def test_a_call_in_flight_outlives_its_revision(clock: ManualClock) -> Non
         assert network.closed == ["acme@1", "acme@1"]
 
 
+@pytest.mark.requirement("R41")
+async def test_a_forgotten_tenant_keeps_no_client_and_the_others_keep_theirs(clock: ManualClock) -> None:
+    """Idle connections close at once; the next call asks for the key again."""
+    network, keyring = Network(), Keyring()
+    async with clients_of(network, keyring, clock) as clients:
+        for tenant in ("acme", "globex"):
+            await (await clients.get(integration(tenant))).health()
+        await clients.forget(TenantId("acme"))
+        assert network.closed == ["acme@1"]
+        await (await clients.get(integration("acme"))).health()
+        assert keyring.asked == ["acme@1", "globex@1", "acme@1"]
+        await clients.forget(None)
+        assert network.closed == ["acme@1", "globex@1", "acme@1"]
+
+
+@pytest.mark.requirement("R41")
+async def test_a_client_that_was_being_built_while_its_tenant_was_forgotten_is_not_kept(
+    clock: ManualClock,
+) -> None:
+    """Its key may be gone already: it serves who asked for it, and closes behind them."""
+    network, keyring, found = Network(), Keyring(), list[SimClient]()
+    keyring.gate = anyio.Event()
+    async with clients_of(network, keyring, clock) as clients:
+        async with anyio.create_task_group() as group:
+
+            async def ask() -> None:
+                found.append(await clients.get(integration("acme")))
+
+            group.start_soon(ask)
+            await anyio.wait_all_tasks_blocked()
+            await clients.forget(TenantId("acme"))
+            keyring.gate.set()
+        await found[0].health()
+        assert network.opened == network.closed == ["acme@1"]
+        assert await clients.get(integration("acme")) is not found[0]
+
+
 async def test_the_least_recently_used_client_leaves(clock: ManualClock) -> None:
     """The number of open clients is bounded, whatever the number of tenants."""
     network, keyring = Network(), Keyring()

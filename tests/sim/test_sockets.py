@@ -1,4 +1,4 @@
-"""The two real transports, against a socket on this machine: what is proven unsent, and what is not."""
+"""The real transport, against a socket on this machine: what is proven unsent, and what is not."""
 
 from __future__ import annotations
 
@@ -76,27 +76,23 @@ async def read_request(stream: SocketStream) -> bytes:
 
 
 @asynccontextmanager
-async def client_at(base_url: str, clock: ManualClock, *, pooled: bool) -> AsyncGenerator[SimClient]:
+async def client_at(base_url: str, clock: ManualClock) -> AsyncGenerator[SimClient]:
     async def no_key(_: Integration) -> str:
         return KEY
 
-    clients = SimClients(clock=clock, key_of=no_key, allowed_hosts=("127.0.0.1",), pooled=pooled)
+    clients = SimClients(clock=clock, key_of=no_key, allowed_hosts=("127.0.0.1",))
     async with clients.trial(base_url=base_url, api_key=KEY) as client:
         yield client
     await clients.aclose()
 
 
-both = pytest.mark.parametrize("pooled", [True, False], ids=["aiohttp", "httpx"])
-
-
-@both
-async def test_a_run_goes_over_a_real_socket(*, pooled: bool, clock: ManualClock) -> None:
+async def test_a_run_goes_over_a_real_socket(clock: ManualClock) -> None:
     """Paths arrive encoded, no cookie comes back, and nothing of the environment's proxies is used."""
 
     async def answer(_: bytes, stream: SocketStream) -> None:
         await stream.send(http(OK, headers="set-cookie: session=abc\r\n"))
 
-    async with listening(answer) as (base_url, heads), client_at(base_url, clock, pooled=pooled) as client:
+    async with listening(answer) as (base_url, heads), client_at(base_url, clock) as client:
         request = request_of(workflow_id=WorkflowId("a/b:c"))
         for name in ("r1", "r2"):
             run = await client.execute(request, run_id=RunId(name))
@@ -110,14 +106,11 @@ async def test_a_run_goes_over_a_real_socket(*, pooled: bool, clock: ManualClock
     assert b"cookie" not in second.lower()
 
 
-@both
 @pytest.mark.parametrize(
     "sends", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{", b"nonsense\r\n\r\n"]
 )
 async def test_a_connection_that_breaks_after_sending_leaves_doubt(
     sends: bytes,
-    *,
-    pooled: bool,
     clock: ManualClock,
 ) -> None:
     """The request arrived; whatever is wrong with the answer, a run may exist."""
@@ -127,16 +120,13 @@ async def test_a_connection_that_breaks_after_sending_leaves_doubt(
             await stream.send(sends)
         await stream.aclose()
 
-    async with listening(answer) as (base_url, heads), client_at(base_url, clock, pooled=pooled) as client:
+    async with listening(answer) as (base_url, heads), client_at(base_url, clock) as client:
         with pytest.raises(SimAnswerLost):
             await client.execute(request_of(), run_id=RunId("r1"))
     assert len([head for head in heads if head.startswith(b"POST")]) == 1
 
 
-@both
-async def test_a_connection_that_is_reset_after_sending_leaves_doubt(
-    *, pooled: bool, clock: ManualClock
-) -> None:
+async def test_a_connection_that_is_reset_after_sending_leaves_doubt(clock: ManualClock) -> None:
     """A reset looks like a connection problem, but the request had been read."""
 
     async def answer(_: bytes, stream: SocketStream) -> None:
@@ -144,27 +134,23 @@ async def test_a_connection_that_is_reset_after_sending_leaves_doubt(
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
         await stream.aclose()
 
-    async with listening(answer) as (base_url, _), client_at(base_url, clock, pooled=pooled) as client:
+    async with listening(answer) as (base_url, _), client_at(base_url, clock) as client:
         with pytest.raises(SimAnswerLost):
             await client.execute(request_of(), run_id=RunId("r1"))
 
 
-@both
-async def test_a_port_where_nobody_listens_proves_that_nothing_began(
-    *, pooled: bool, clock: ManualClock
-) -> None:
+async def test_a_port_where_nobody_listens_proves_that_nothing_began(clock: ManualClock) -> None:
     """A refused connection carried no request."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-    async with client_at(f"http://127.0.0.1:{port}", clock, pooled=pooled) as client:
+    async with client_at(f"http://127.0.0.1:{port}", clock) as client:
         with pytest.raises(SimUnavailable) as caught:
             await client.health()
     assert "nothing was started" in caught.value.message
 
 
-@both
-async def test_a_stream_arrives_piece_by_piece(*, pooled: bool, clock: ManualClock) -> None:
+async def test_a_stream_arrives_piece_by_piece(clock: ManualClock) -> None:
     """The first text is heard while SIM still holds the rest back."""
     heard, went_on = anyio.Event(), list[bool]()
 
@@ -181,7 +167,7 @@ async def test_a_stream_arrives_piece_by_piece(*, pooled: bool, clock: ManualClo
     async def on_text(_: str) -> None:
         heard.set()
 
-    async with listening(answer) as (base_url, _), client_at(base_url, clock, pooled=pooled) as client:
+    async with listening(answer) as (base_url, _), client_at(base_url, clock) as client:
         run = await client.execute(request_of(), run_id=RunId("r1"), on_text=on_text)
     assert (run.output, went_on) == ({"content": "Hello"}, [True])
 

@@ -37,7 +37,7 @@ async def test_a_row_comes_back_as_it_was_written(store: Store) -> None:
         cancel_requested_at=after(3),
         refusals=7,
     )
-    assert await store.executions.open(row, follow_up_at=after(60)) == row
+    assert await store.executions.open(row, follow_up_at=after(60))
     assert await store.executions.get(ACME, None, X1) == row
 
 
@@ -85,23 +85,13 @@ async def test_json_nested_too_deeply_is_refused(store: Store) -> None:
         await opened_rows(store, execution("x1", value=deep))
 
 
-async def test_the_same_key_opens_only_once(store: Store) -> None:
-    """The second caller gets the first row, and another tenant's key is another key."""
-    await opened_rows(store, execution("x1", key="k"))
-    again = await store.executions.open(execution("x2", key="k"), follow_up_at=START)
-    foreign = await store.executions.open(execution("x3", tenant_id=GLOBEX, key="k"), follow_up_at=START)
-    assert (again.id, foreign.id) == ("x1", "x3")
-    assert await store.executions.get(ACME, None, "x2") is None
-    assert await store.executions.find_by_key(ACME, "k") == execution("x1", key="k")
-    assert await store.executions.find_by_key(ACME, "other") is None
-
-
 async def test_a_taken_id_is_a_conflict(store: Store) -> None:
-    """A row is never overwritten by another call."""
-    await opened_rows(store, execution("x1"))
-    for key in (None, "k"):
+    """A row is never overwritten by another call, with an idempotency key or without."""
+    row = execution("x1")
+    await opened_rows(store, row)
+    for claim in (None, store.claims.claim(row, "somebody's key", "what was asked")):
         with pytest.raises(Conflict):
-            await opened_rows(store, execution("x1", key=key))
+            await store.executions.open(row, follow_up_at=START, claim=claim)
     with pytest.raises(Conflict):
         await store.executions.record_refusal(execution("x1", status=Status.FAILED), window_key=None)
 

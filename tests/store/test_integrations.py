@@ -9,7 +9,7 @@ import pytest
 from inline_snapshot import snapshot
 
 from sim_mcp.model.clock import ManualClock
-from sim_mcp.model.errors import Conflict, NotConfigured
+from sim_mcp.model.errors import Conflict, InvalidInput, NotConfigured
 from sim_mcp.model.integration import Integration
 from sim_mcp.model.principal import TenantId
 from sim_mcp.store import Store
@@ -126,14 +126,28 @@ async def test_the_history_tells_who_changed_what(store: Store, clock: ManualClo
 async def test_a_kept_key_moves_on_and_the_older_copies_are_destroyed(store: Store) -> None:
     """Only the newest revision can be opened; asking for an older one says that the settings changed."""
     first = await save(store)
-    second = await save(store, api_key=None, base_url="https://other.example")
+    second = await save(store, api_key=None, workspace_id="ws")
     third = await store.integrations.set_enabled(ACME, None, is_enabled=False, changed_by="ada")
     assert await store.integrations.api_key(third) == SECRET
-    assert (third.base_url, third.is_enabled, third.has_api_key) == ("https://other.example", False, True)
+    assert (third.workspace_id, third.is_enabled, third.has_api_key) == ("ws", False, True)
     assert len(await sealed_keys(store)) == 1
     for older in (first, second):
         with pytest.raises(Conflict, match="call again"):
             await store.integrations.api_key(older)
+
+
+@pytest.mark.requirement("R30", "R60")
+async def test_a_kept_key_never_moves_to_another_base_url(store: Store) -> None:
+    """Neither by a save nor by a change behind our back: a key belongs where it was typed for."""
+    saved = await save(store)
+    with pytest.raises(InvalidInput, match="Give the key again"):
+        await save(store, api_key=None, base_url="https://attacker.example")
+    assert await store.integrations.current(ACME, None) == saved
+    await store.database.execute("UPDATE integration_revisions SET base_url = 'https://attacker.example'")
+    tampered = await store.integrations.current(ACME, None)
+    assert tampered is not None
+    with pytest.raises(NotConfigured, match="run setup again"):
+        await store.integrations.api_key(tampered)
 
 
 @pytest.mark.requirement("R30")

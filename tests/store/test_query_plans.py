@@ -13,7 +13,7 @@ import pytest
 
 from sim_mcp.model.execution import ExecutionId, Status, Trigger
 from sim_mcp.model.tool import WorkflowId
-from sim_mcp.store import ExecutionFilter, Executions
+from sim_mcp.store import Claims, ExecutionFilter, Executions
 from sim_mcp.store.changes import Changes
 from sim_mcp.store.database import Database, Row, Statements, Value
 from tests.store.rows import ACME, START, after, execution, opened
@@ -68,13 +68,16 @@ async def test_no_question_reads_a_whole_table(path: Path) -> None:
     async with opened(path) as store:
         database = Eavesdropper(store.database)
         executions = Executions(database)
-        await executions.open(execution("x1", key="k"), follow_up_at=START)
+        claims = Claims(database, store.claims.sealer, store.claims.clock)
+        for name in ("x1", "x2"):  # the second has to look for an outdated hold
+            row = execution(name)
+            await executions.open(row, follow_up_at=START, claim=claims.claim(row, "k", "asked"))
         await executions.begin_attempt(ACME, X1, run_id="r", attempt=1, started_at=START, follow_up_at=START)
         await executions.update(ACME, X1, follow_up_at=START)
         for organization_id in (None, "org"):
             await executions.get(ACME, organization_id, X1)
             await executions.find(ACME, organization_id, "unknown")
-        await executions.find_by_key(ACME, "k")
+        await claims.holder(ACME, "k")
         await executions.count_since(ACME, START)
         await executions.count_unfinished(ACME)
         await executions.claim(ACME, X1, seen=START, until=after(1))

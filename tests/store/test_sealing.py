@@ -30,6 +30,7 @@ bindings = st.builds(
     integration_id=ids.map(IntegrationId),
     revision=st.integers(1, 12),
     purpose=ids,
+    audience=ids,
 )
 
 
@@ -58,6 +59,7 @@ def test_two_bindings_look_alike_only_when_they_are(one: Binding, other: Binding
         replace(BINDING, integration_id=IntegrationId("i2")),
         replace(BINDING, revision=2),
         replace(BINDING, purpose="something else"),
+        replace(BINDING, audience="https://sim.attacker.example"),
     ],
 )
 def test_it_opens_nowhere_else(elsewhere: Binding) -> None:

@@ -191,6 +191,8 @@ ROUTES: list[tuple[str, str, str]] = [
     ("POST", "/setup", "INTEGRATION_ADD"),
     ("GET", "/settings", "INTEGRATION_VIEW"),
     ("DELETE", "/settings", "INTEGRATION_DELETE"),
+    ("GET", "/settings/revisions", "INTEGRATION_VIEW"),
+    ("POST", "/settings/revisions/1/restore", "INTEGRATION_ADD"),
     ("POST", f"/workflows/{QUICK}/execute", "INTEGRATION_EDIT"),
     ("GET", f"/workflows/{QUICK}/validate", "INTEGRATION_VIEW"),
     ("GET", "/workflows", "INTEGRATION_VIEW"),

@@ -66,6 +66,8 @@ CREATE TABLE tokens (
 );
 
 -- sealed_secrets: values taken out of the input, for masking the output; gone when the row is final.
+-- key_claim: a hash of whose idempotency key this row answers for; null once the key is free again.
+-- key_digest: a sealed hash of what was asked under it.
 -- follow_up_at: due time and lease of an unfinished row. window_key: which flood of refusals a row counts.
 CREATE TABLE executions (
   tenant_id TEXT NOT NULL,
@@ -98,6 +100,8 @@ CREATE TABLE executions (
   follow_up_at BIGINT,
   window_key TEXT,
   sealed_secrets TEXT,
+  key_claim TEXT,
+  key_digest TEXT,
   PRIMARY KEY (tenant_id, id),
   CHECK (status IN ('queued', 'processing', 'paused', 'completed', 'failed', 'cancelled')),
   CHECK ((finished_at IS NOT NULL) = (status IN ('completed', 'failed', 'cancelled'))),
@@ -115,7 +119,7 @@ CREATE INDEX executions_by_run ON executions (tenant_id, run_id, created_at) WHE
 
 CREATE INDEX executions_by_job ON executions (tenant_id, job_id, created_at) WHERE job_id IS NOT NULL;
 
-CREATE UNIQUE INDEX executions_by_key ON executions (tenant_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE UNIQUE INDEX executions_by_claim ON executions (tenant_id, key_claim) WHERE key_claim IS NOT NULL;
 
 CREATE UNIQUE INDEX executions_by_window ON executions (tenant_id, window_key) WHERE window_key IS NOT NULL;
 
