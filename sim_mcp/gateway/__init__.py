@@ -6,6 +6,7 @@ from sim_mcp.gateway.audit import Audit
 from sim_mcp.gateway.call import Gateway, TenantLimits
 from sim_mcp.gateway.curation import Curation, Discovery, Validation
 from sim_mcp.gateway.follow_up import Follower
+from sim_mcp.gateway.inputs import Inputs
 from sim_mcp.gateway.keepsake import Keepsakes
 from sim_mcp.gateway.live import LiveCalls, Progress, Watch
 from sim_mcp.gateway.redaction import Redactor
@@ -15,7 +16,7 @@ from sim_mcp.gateway.status import SimHealth, StatusDesk, TenantStatus
 from sim_mcp.gateway.tenancy import ProcessKey, Tenancy
 
 __all__ = [
-    "Administration", "Attempts", "Audit", "Curation", "Discovery", "Follower", "Gateway", "Keepsakes",
-    "LiveCalls", "ProcessKey", "Progress", "Redactor", "Repeats", "Runs", "SetupReport", "SimHealth",
-    "StatusDesk", "Tenancy", "TenantLimits", "TenantStatus", "Validation", "Watch",
+    "Administration", "Attempts", "Audit", "Curation", "Discovery", "Follower", "Gateway", "Inputs",
+    "Keepsakes", "LiveCalls", "ProcessKey", "Progress", "Redactor", "Repeats", "Runs", "SetupReport",
+    "SimHealth", "StatusDesk", "Tenancy", "TenantLimits", "TenantStatus", "Validation", "Watch",
 ]  # fmt: skip

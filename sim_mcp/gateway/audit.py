@@ -17,12 +17,11 @@ from functools import partial
 import anyio
 import anyio.to_thread
 
+from sim_mcp.gateway.inputs import CleanInput
 from sim_mcp.gateway.keepsake import Keepsakes
 from sim_mcp.gateway.live import LiveCalls
 from sim_mcp.gateway.masking import Secrets
 from sim_mcp.gateway.outcomes import (
-    MAX_STORED_INPUT_BYTES,
-    bounded,
     error_of,
     next_check_at,
     outcome_of,
@@ -36,7 +35,7 @@ from sim_mcp.model.errors import ErrorCode, SimMcpError, StoreUnavailable
 from sim_mcp.model.execution import Call, Execution, ExecutionError, ExecutionId, Status
 from sim_mcp.model.facts import CallFinished, Observer
 from sim_mcp.model.integration import Integration
-from sim_mcp.model.json import Json, is_heavier_than
+from sim_mcp.model.json import is_heavier_than
 from sim_mcp.model.run import Run, RunId
 from sim_mcp.model.tool import Mode, WorkflowTool
 from sim_mcp.store import Executions, Outcome
@@ -80,7 +79,7 @@ class Audit:
         self._heavy = anyio.CapacityLimiter(1)
 
     async def open(
-        self, call: Call, tool: WorkflowTool, integration: Integration, secrets: Secrets
+        self, call: Call, given: CleanInput, tool: WorkflowTool, integration: Integration
     ) -> Execution | None:
         """Write the row of a call that is about to be performed, and lease it to this process.
 
@@ -90,18 +89,18 @@ class Audit:
             StoreUnavailable: the row could not be written, so nothing may be sent to SIM.
         """
         now = self._clock.now()
-        row = self._row(call, tool, Status.PROCESSING)
+        row = self._row(call, given, tool, Status.PROCESSING)
         row = _with_integration(row, integration)
         opened = await self._executions.open(
             row,
             follow_up_at=now + timedelta(seconds=LEASE_S),
-            sealed_secrets=self.keepsakes.seal(row, secrets),
+            sealed_secrets=self.keepsakes.seal(row, given.secrets),
             claim=self.repeats.claim(call, row),
         )
         return row if opened else None
 
     @asynccontextmanager
-    async def refusals(self, call: Call) -> AsyncGenerator[None]:
+    async def refusals(self, call: Call, given: CleanInput) -> AsyncGenerator[None]:
         """Record every refusal that leaves the block, and let it go on with its row's id."""
         try:
             yield
@@ -109,13 +108,13 @@ class Audit:
             raise
         except SimMcpError as error:
             with anyio.move_on_after(LAST_WRITE_LIMIT_S, shield=True):
-                await self._record_refusal(call, error)
+                await self._record_refusal(call, given, error)
             raise
 
-    async def record_declined(self, call: Call) -> ExecutionId:
-        """Write the row of a call that a person declined; its id."""
-        row = self._row(call, None, Status.CANCELLED)
-        return await self._executions.record_refusal(row, window_key=None)
+    async def record_declined(self, call: Call, given: CleanInput) -> ExecutionId:
+        """Write the row of a call that a person declined; its id. A flood of them is counted on one row."""
+        row = self._row(call, given, None, Status.CANCELLED)
+        return await self._executions.record_refusal(row, window_key=self._refusals.window_key(call, None))
 
     async def reload(self, execution: Execution) -> Execution | None:
         """The row as it stands now."""
@@ -232,9 +231,9 @@ class Audit:
             )
         )
 
-    async def _record_refusal(self, call: Call, error: SimMcpError) -> None:
-        stored = error_of(error, secrets=self._redactor.secrets_in(call.arguments), redactor=self._redactor)
-        row = self._row(call, None, Status.FAILED)
+    async def _record_refusal(self, call: Call, given: CleanInput, error: SimMcpError) -> None:
+        stored = error_of(error, secrets=given.secrets, redactor=self._redactor)
+        row = self._row(call, given, None, Status.FAILED)
         row = _with_error(row, stored)
         window_key = self._refusals.window_key(call, error.code)
         try:
@@ -243,9 +242,8 @@ class Audit:
             log.error("a refusal could not be recorded: %s", cause.message)  # noqa: TRY400 - as above
         self._tell(row, Status.FAILED, Outcome(error=stored))
 
-    def _row(self, call: Call, tool: WorkflowTool | None, status: Status) -> Execution:
+    def _row(self, call: Call, given: CleanInput, tool: WorkflowTool | None, status: Status) -> Execution:
         now = self._clock.now()
-        arguments: Json = self._redactor.redact(call.arguments)
         return Execution(
             id=ExecutionId(self._new_id()),
             tenant_id=call.principal.tenant_id,
@@ -258,7 +256,7 @@ class Audit:
             status=status,
             mode=call.mode or (tool.mode if tool else Mode.SYNC),
             timeout_s=call.timeout_s or (tool.timeout_s if tool else 0.0),
-            input=bounded(arguments, MAX_STORED_INPUT_BYTES),
+            input=given.stored,
             output=None,
             error=None,
             pauses=None,
@@ -285,8 +283,11 @@ class _RefusalWindows:
         self._minute = 0
         self._counts: dict[str, int] = {}
 
-    def window_key(self, call: Call, code: ErrorCode) -> str | None:
-        """`None` for a row of its own; else the key under which this refusal is only counted."""
+    def window_key(self, call: Call, code: ErrorCode | None) -> str | None:
+        """`None` for a row of its own; else the key under which this refusal is only counted.
+
+        Without `code` it was a person who declined.
+        """
         minute = int(self._clock.now().timestamp() // 60)
         if minute != self._minute:
             self._minute, self._counts = minute, {}

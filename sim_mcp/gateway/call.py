@@ -23,8 +23,8 @@ from anyio.abc import TaskGroup
 from sim_mcp.catalog import Catalog, ToolSource
 from sim_mcp.gateway.attempts import Attempts, Intent
 from sim_mcp.gateway.audit import Audit
+from sim_mcp.gateway.inputs import CleanInput, Inputs
 from sim_mcp.gateway.live import LiveCall, LiveCalls, Progress, Watch
-from sim_mcp.gateway.redaction import Redactor
 from sim_mcp.gateway.tenancy import Tenancy
 from sim_mcp.model.clock import Clock
 from sim_mcp.model.errors import Fault, InvalidInput, MonthlyLimitReached, UnknownTool
@@ -79,7 +79,7 @@ class Gateway:
         throttle: Throttle,
         limits: TenantLimits,
         live: LiveCalls,
-        redactor: Redactor,
+        inputs: Inputs,
         background: TaskGroup,
         clock: Clock,
         kick: Callable[[], None],
@@ -92,7 +92,7 @@ class Gateway:
         self._throttle = throttle
         self._limits = limits
         self._live = live
-        self._redactor = redactor
+        self._inputs = inputs
         self._background = background
         self._clock = clock
         self._kick = kick
@@ -136,8 +136,9 @@ class Gateway:
             Throttled, MonthlyLimitReached: refused; recorded; nothing was sent to SIM.
             StoreUnavailable: the row could not be written; nothing was sent to SIM.
         """
-        async with self._audit.refusals(call):
-            prepared = await self._prepare(call)
+        given = await self._inputs.clean(call.arguments)
+        async with self._audit.refusals(call, given):
+            prepared = await self._prepare(call, given)
         if isinstance(prepared, Execution):
             return Answered(execution=await self._wait(prepared, patience_s, watch), is_replay=True)
         intent, admission = prepared
@@ -154,7 +155,7 @@ class Gateway:
 
     async def decline(self, call: Call) -> ExecutionId:
         """Record that a person was asked to confirm `call` and said no; nothing is run."""
-        return await self._audit.record_declined(call)
+        return await self._audit.record_declined(call, await self._inputs.clean(call.arguments))
 
     async def follow(
         self, execution: Execution, *, patience_s: float | None, watch: Watch | None = None
@@ -162,7 +163,7 @@ class Gateway:
         """Wait until `execution` is settled, at most `patience_s` seconds; its newest row."""
         return await self._wait(execution, patience_s, watch)
 
-    async def _prepare(self, call: Call) -> tuple[Intent, Admission] | Execution:
+    async def _prepare(self, call: Call, given: CleanInput) -> tuple[Intent, Admission] | Execution:
         """All steps that may refuse, then the row; or the execution of the same call made before."""
         principal = call.principal
         _authorize(call)
@@ -172,13 +173,12 @@ class Gateway:
         integration = await self._tenancy.usable(principal)
         catalog = await self.catalog(principal.tenant_id)
         tool = _resolve(catalog, call, integration)
-        arguments = catalog.check(tool, call.arguments)
+        catalog.check(tool, call.arguments)
         request = _request(call, tool)
         admission = self._throttle.admit(principal.tenant_id, tool.name, limits=self._limits_of(tool))
         try:
             await self._check_month(principal.tenant_id)
-            secrets = self._redactor.secrets_in(arguments)
-            while (row := await self._audit.open(call, tool, integration, secrets)) is None:
+            while (row := await self._audit.open(call, given, tool, integration)) is None:
                 earlier = await self._audit.repeats.earlier(call)
                 if earlier is not None:  # the same call was a moment faster
                     admission.release()
@@ -190,7 +190,7 @@ class Gateway:
             execution=row,
             integration=integration,
             request=request,
-            secrets=secrets,
+            secrets=given.secrets,
         )
         return intent, admission
 

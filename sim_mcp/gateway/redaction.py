@@ -39,18 +39,21 @@ class Redactor:
     def __init__(self, extra_keys: Iterable[str] = ()) -> None:
         self._extra = frozenset(_joined(key) for key in extra_keys)
 
-    def redact(self, value: Json) -> Json:
-        """A copy of `value` without secrets: for storing inputs. What nests too deeply is only noted."""
+    def split(self, value: Json) -> tuple[Json, Secrets]:
+        """A copy of `value` without secrets, and those secrets. What nests too deeply is only noted."""
         if nests_deeper_than(value, DEEPEST):
-            return {"truncated": True, "reason": f"nested more than {DEEPEST} levels deep"}
-        return self._walk(value, found=[])
+            return {"truncated": True, "reason": f"nested more than {DEEPEST} levels deep"}, Secrets()
+        found: list[str] = []
+        redacted = self._walk(value, found=found)
+        return redacted, Secrets(found)
+
+    def redact(self, value: Json) -> Json:
+        """A copy of `value` without secrets."""
+        return self.split(value)[0]
 
     def secrets_in(self, value: Json) -> Secrets:
-        """The secrets that `redact` would take out of `value`, to be masked elsewhere."""
-        found: list[str] = []
-        if not nests_deeper_than(value, DEEPEST):
-            self._walk(value, found=found)
-        return Secrets(found)
+        """The secrets that `redact` takes out of `value`, to be masked elsewhere."""
+        return self.split(value)[1]
 
     def text(self, text: str) -> str:
         """`text` without anything that looks like a credential: for foreign error messages."""
