@@ -48,7 +48,7 @@ class Place:
 async def furnish(world: World) -> Place:
     """Both tenants with a tool of their own and a run that waits for a person; the values to ask for."""
     own, foreign = [await _ids_of(world, tenant) for tenant in ("acme", "globex")]
-    unknown = {name: NOWHERE for name in own} | {"name": "never_heard_of"}
+    unknown = dict.fromkeys(own, NOWHERE) | {"name": "never_heard_of"}
     return Place(Ids(known=own), Ids(known=foreign), Ids(known=unknown))
 
 
@@ -94,9 +94,7 @@ def test_every_tool_and_route_is_in_the_reviewed_table() -> None:
     assert {(row.method, row.path) for row in ROUTES} - set(RULES) == set()
 
 
-def expected_tools(
-    held: frozenset[Permission], mode: AdminTools, workflow_tools: Iterable[str]
-) -> list[str]:
+def expected_tools(held: frozenset[Permission], mode: AdminTools, workflow_tools: Iterable[str]) -> list[str]:
     """What the table says that somebody with `held` sees, in the order of the list."""
     offered = {"full": set(Permission), "read": {Permission.VIEW}, "off": set[Permission]()}[mode]
     admin = [name for name in ADMIN_TOOLS if ADMIN_TOOL_NEEDS[name] in held & offered]
@@ -149,7 +147,9 @@ async def test_a_tool_tells_nothing_of_another_tenants_ids(world: World, era: Er
                 if not asked:
                     continue
                 answers = [
-                    await _answer(client, name, {each: ids[each] for each in asked} | _rest(tool.input_schema))
+                    await _answer(
+                        client, name, {each: ids[each] for each in asked} | _rest(tool.input_schema)
+                    )
                     for ids in (place.foreign, place.unknown)
                 ]
                 assert answers[0] == answers[1], (held, name)
