@@ -17,6 +17,7 @@ from mcp.server.lowlevel import Server
 from sim_mcp.model.clock import ManualClock
 from sim_mcp.sim.fake import FakeSim
 from sim_mcp.transports.http import ServerFactory, build_http_app
+from sim_mcp.transports.mcp import build_server
 from sim_mcp.transports.rest_views import BASE_PATH
 from tests.world import SECRET, World, open_world
 
@@ -101,15 +102,19 @@ async def open_web(
     *,
     allow_unauthenticated: bool = False,
     server_factory: ServerFactory = lambda: Server("empty"),
+    has_tools: bool = False,
     **more: Any,
 ) -> AsyncGenerator[Web]:
-    """The whole Starlette application over `open_world`; its MCP server has no tools unless one is given."""
+    """The whole Starlette application over `open_world`; its MCP server has no tools unless one is given.
+
+    `has_tools` gives it the product's own server.
+    """
     clock = more.pop("clock", None) or ManualClock()
     sim = more.pop("sim", None) or FakeSim(time=PassingTime(clock))
     async with open_world(folder, clock=clock, sim=sim, **more) as world:
         web = build_http_app(
             world.app,
-            server_factory,
+            (lambda: build_server(world.app, own=None)) if has_tools else server_factory,
             allow_unauthenticated=allow_unauthenticated,
             new_request_id=lambda: "generated-id",
         )
