@@ -116,12 +116,13 @@ async def test_the_platforms_session_token_opens_rest_and_mcp(web: Web, era: Era
 SAME_SECRET: dict[str, dict[str, Any]] = {
     "password reset": {"id": USER, "tenantId": ACME, "purpose": "RESET_PASSWORD", "email": "ada@example.com"},
     "mail verification": {"userId": USER, "email": "ada@example.com", "tenantId": ACME, "code": "482913"},
-    "workspace sign-in": {"userId": USER, "email": "ada@example.com", "tenantId": ACME, "code": "A1B2C3"},
+    "workspace sign-in": {"id": USER, "tenantId": ACME, "role": "ADMIN", "code": "A1B2C3"},
     "invite": {"email": "ada@example.com", "tenantId": ACME},
     "estimate": {"email": "ada@example.com", "organizationId": NOWHERE},
     "invoice": {"id": USER, "organizationId": NOWHERE, "tenantId": ACME},
     "appointment": {"appointmentId": NOWHERE},
-    "refresh": {"id": USER, "email": "ada@example.com", "tenantId": ACME, "role": None},
+    "refresh": {"id": USER, "tenantId": ACME, "role": "ADMIN", "tokenType": "REFRESH_TOKEN_TYPE"},
+    "refresh of older servers": {"id": USER, "email": "ada@example.com", "tenantId": ACME, "role": None},
 }
 
 
@@ -388,6 +389,7 @@ async def test_there_is_no_key_for_tenants_that_have_none(tmp_path: Path, clock:
 # --- its MCP server (4.2) ---------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("R32")
 def test_no_tool_takes_a_password_or_a_key_as_an_argument() -> None:
     """What is an argument has been in a model's context."""
     found = {
