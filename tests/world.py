@@ -118,6 +118,25 @@ def settings(folder: Path, **changes: Any) -> Settings:
 
 
 @asynccontextmanager
+async def flowing(clock: ManualClock) -> AsyncGenerator[None]:
+    """Time passes by itself inside the block, whenever somebody waits for it.
+
+    For tests that do not care how long things took: it may pass faster than work gets done.
+    """
+
+    async def flow() -> None:
+        while True:
+            await clock.sleeper(within_s=60)
+            clock.advance(1)
+            await anyio.lowlevel.checkpoint()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(flow)
+        yield
+        group.cancel_scope.cancel()
+
+
+@asynccontextmanager
 async def open_world(
     folder: Path,
     *,

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from datetime import datetime
 
+from sim_mcp.model.credentials import without_credentials
 from sim_mcp.model.json import Json
 
 _WIDEST_CELL = 60
@@ -28,10 +29,10 @@ def note(text: str) -> None:
 
 
 def complain(message: str, *, remedy: str | None = None) -> None:
-    """Print an error in one line, and its remedy in another."""
-    note(f"Error: {safe(message).strip()}")
+    """Print an error in one line, and its remedy in another; not a credential that was typed by mistake."""
+    note(f"Error: {safe(without_credentials(message)).strip()}")
     if remedy:
-        note(f"Fix: {safe(remedy)}")
+        note(f"Fix: {safe(without_credentials(remedy))}")
 
 
 def print_json(value: Json) -> None:

@@ -312,7 +312,8 @@ def _asked_name(call: Call) -> str:
     """The name that a refused caller asked for, made safe to store and show."""
     asked = call.tool_name or call.workflow_id or ""
     printable = "".join(character if character.isprintable() else "?" for character in asked)
-    return without_credentials(printable.encode("utf-8", "replace").decode()[:LONGEST_NAME])
+    # Masked before it is cut: half a token looks like no token.
+    return without_credentials(printable.encode("utf-8", "replace").decode())[:LONGEST_NAME]
 
 
 def _trace_id(traceparent: str | None) -> str | None:

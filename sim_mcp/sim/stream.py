@@ -54,6 +54,8 @@ class _Reading:
     """What was read so far. `final` is the frame that ended the run."""
 
     texts: list[str] = field(default_factory=list[str])
+    held: str = ""
+    """The end of the text, while it may be the beginning of the key."""
     final: JsonObject | None = None
     has_large_values: bool = False
 
@@ -67,7 +69,8 @@ async def run_of_stream(
         stream: The answer to a stream execute or resume.
         run_id: The run's id; frames carry none.
         words: For tidying SIM's texts.
-        on_text: Gets each piece of text as it arrives; whatever it raises ends the reading.
+        on_text: Gets each piece of text as it arrives, never with the key; whatever it raises ends the
+            reading.
 
     Returns:
         The run, and whether SIM named its status itself (a pause may hide behind a bare success).
@@ -82,12 +85,14 @@ async def run_of_stream(
     async with aclosing(stream.chunks) as chunks:
         async for chunk in chunks:
             for payload in lines.feed(chunk):
-                await _read(payload, reading, on_text)
+                await _read(words.without_key_bytes(payload), reading, words, on_text)
             if reading.final is not None:
                 break
         else:
             for payload in lines.end():
-                await _read(payload, reading, on_text)
+                await _read(words.without_key_bytes(payload), reading, words, on_text)
+    if reading.held and on_text is not None:
+        await on_text(reading.held)
     if reading.final is None:
         raise SimAnswerLost(
             "SIM's stream ended without saying how the run ended. "
@@ -100,7 +105,7 @@ async def run_of_stream(
     return with_output(run, output, has_large_values=reading.has_large_values), is_stated
 
 
-async def _read(payload: bytes, reading: _Reading, on_text: OnText | None) -> None:
+async def _read(payload: bytes, reading: _Reading, words: Wording, on_text: OnText | None) -> None:
     """Take in one frame; frames that we do not know, and whatever follows the last one, are ignored."""
     if reading.final is not None or payload in DONE:
         return
@@ -113,8 +118,9 @@ async def _read(payload: bytes, reading: _Reading, on_text: OnText | None) -> No
     event = text_at(frame, "event")
     if not event and text_at(frame, "chunk"):
         reading.texts.append(text_at(frame, "chunk"))
-        if on_text is not None:
-            await on_text(text_at(frame, "chunk"))
+        told, reading.held = words.split_at_key(reading.held + text_at(frame, "chunk"))
+        if told and on_text is not None:
+            await on_text(told)
     elif event in {"final", "error"}:
         reading.final = frame
         reading.has_large_values = LARGE_VALUE_MARK in payload

@@ -177,7 +177,7 @@ class Wire:
         self, response: httpx.Response, effect: Effect, timeout_s: float
     ) -> Answer | TextStream:
         status, headers = response.status_code, response.headers
-        request_id = _short_id(headers.get("x-request-id"))
+        request_id = _short_id(self.words.tidy(headers.get("x-request-id", "")))
         if 300 <= status < 400:
             target = self.words.target_of(headers.get("location", ""))
             raise not_sim(f"it redirects to {target}", self.words, effect=effect, status=status)
@@ -186,7 +186,7 @@ class Wire:
         if content_type == "text/event-stream" and status == 200:
             return TextStream(chunks=chunks, request_id=request_id)
         async with aclosing(chunks):
-            raw = b"".join([chunk async for chunk in chunks])
+            raw = self.words.without_key_bytes(b"".join([chunk async for chunk in chunks]))
         waits_s = retry_after_s(headers.get("retry-after"), now=self._clock.now())
         try:
             body = parse_json(raw)
@@ -253,5 +253,5 @@ def _timeouts(timeout_s: float) -> httpx.Timeout:
     return httpx.Timeout(timeout_s, connect=connect_s, pool=connect_s)
 
 
-def _short_id(text: str | None) -> str | None:
-    return text if text is not None and re.fullmatch(r"[\w.:-]{1,128}", text, re.ASCII) else None
+def _short_id(text: str) -> str | None:
+    return text if re.fullmatch(r"[\w.:-]{1,128}", text, re.ASCII) else None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from sim_mcp.model.credentials import without_credentials
 from sim_mcp.model.errors import Fault, InvalidInput, PayloadTooLarge
 from sim_mcp.model.json import is_object
 
@@ -44,7 +45,7 @@ def read_query(request: Request, model: type[M]) -> M:
     items = request.query_params.multi_items()
     repeated = [name for name, count in Counter(name for name, _ in items).items() if count > 1]
     if repeated:
-        faults = tuple(Fault(name, "is given more than once") for name in repeated)
+        faults = tuple(Fault(_shown(name), "is given more than once") for name in repeated)
         raise InvalidInput(_listed("The query is not valid", faults), faults=faults)
     return _checked(model, dict(items), prefix="")
 
@@ -93,7 +94,12 @@ def _checked(model: type[M], value: object, *, prefix: str) -> M:
 
 def _path(location: tuple[int | str, ...], prefix: str) -> str:
     parts = [prefix] if prefix else []
-    return ".".join([*parts, *(str(part)[:64] for part in location)])
+    return ".".join([*parts, *(_shown(str(part)) for part in location)])
+
+
+def _shown(name: str) -> str:
+    """A name that the caller chose; what was pasted there by mistake may be a credential."""
+    return without_credentials(name)[:64]
 
 
 def _words(kind: str, message: str) -> str:

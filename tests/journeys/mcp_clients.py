@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -17,10 +17,14 @@ from sim_mcp.model.principal import ALL_PERMISSIONS, Permission, Principal, Tena
 from sim_mcp.transports.mcp import SimServer, build_server
 
 if TYPE_CHECKING:
+    import httpx
     from mcp.client.session import ElicitationFnT, MessageHandlerFnT
 
     from sim_mcp.transports.admin_tools import AdminTools
+    from tests.transports.web import Web
     from tests.world import World
+
+HOST = "http://127.0.0.1:8765"
 
 Era = Literal["auto", "legacy"]
 """`auto` is the newest revision, `legacy` everything with a handshake."""
@@ -57,6 +61,25 @@ async def connected(
     server = server_for(world, tenant, permissions=permissions, admin_tools=admin_tools)
     with anyio.fail_after(TEST_LIMIT_S):
         async with Client(server, mode=era, elicitation_callback=answers, message_handler=hears) as client:
+            yield client
+
+
+@asynccontextmanager
+async def over_http(web: Web, era: Era, token: Callable[[], str]) -> AsyncGenerator[Client]:
+    """A client of `era` at the HTTP door of `web`; `token` is asked for the bearer of each request."""
+    import httpx2
+    from mcp.client.streamable_http import streamable_http_client
+
+    async def sign(request: httpx2.Request) -> None:
+        request.headers["authorization"] = f"Bearer {token()}"
+
+    application = cast("httpx.ASGITransport", web.client._transport).app
+    inner = httpx2.ASGITransport(cast("Any", application))
+    with anyio.fail_after(TEST_LIMIT_S):
+        async with (
+            httpx2.AsyncClient(transport=inner, event_hooks={"request": [sign]}) as http,
+            Client(streamable_http_client(f"{HOST}/mcp", http_client=http), mode=era) as client,
+        ):
             yield client
 
 

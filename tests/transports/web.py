@@ -18,6 +18,7 @@ from sse_starlette.sse import AppStatus
 from sim_mcp.model.clock import ManualClock
 from sim_mcp.sim.fake import FakeSim
 from sim_mcp.transports.http import ServerFactory, build_http_app
+from sim_mcp.transports.mcp import build_server
 from sim_mcp.transports.rest_views import BASE_PATH
 from tests.world import SECRET, World, open_world
 
@@ -102,16 +103,20 @@ async def open_web(
     *,
     allow_unauthenticated: bool = False,
     server_factory: ServerFactory = lambda: Server("empty"),
+    has_tools: bool = False,
     **more: Any,
 ) -> AsyncGenerator[Web]:
-    """The whole Starlette application over `open_world`; its MCP server has no tools unless one is given."""
+    """The whole Starlette application over `open_world`; its MCP server has no tools unless one is given.
+
+    `has_tools` gives it the product's own server.
+    """
     clock = more.pop("clock", None) or ManualClock()
     sim = more.pop("sim", None) or FakeSim(time=PassingTime(clock))
     AppStatus.should_exit = False  # a server that was stopped in this process leaves its mark on all streams
     async with open_world(folder, clock=clock, sim=sim, **more) as world:
         web = build_http_app(
             world.app,
-            server_factory,
+            (lambda: build_server(world.app, own=None)) if has_tools else server_factory,
             allow_unauthenticated=allow_unauthenticated,
             new_request_id=lambda: "generated-id",
         )

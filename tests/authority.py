@@ -1,0 +1,161 @@
+"""Who may do what: the reviewed table of permissions, over every door (contract sections 5, 7 and 8).
+
+The permission matrices take their expectations from here and from nowhere else. A tool, route or verb
+that this table does not name fails them: whoever adds one says here who may use it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any
+
+from sim_mcp.model.principal import ALL_PERMISSIONS, Permission
+
+ADD, EDIT, VIEW, DELETE = Permission.ADD, Permission.EDIT, Permission.VIEW, Permission.DELETE
+
+HELD: tuple[frozenset[Permission], ...] = tuple(
+    frozenset(held)
+    for count in range(len(ALL_PERMISSIONS) + 1)
+    for held in combinations(sorted(ALL_PERMISSIONS), count)
+)
+"""Every set of permissions that anybody can hold: from none to all."""
+
+WORKFLOW_TOOLS = EDIT
+"""What it takes to see and call a tenant's workflow tools."""
+
+ADMIN_TOOL_NEEDS: Mapping[str, Permission] = {
+    "sim_setup": ADD,
+    "sim_get_settings": VIEW,
+    "sim_remove_integration": DELETE,
+    "sim_discover_workflows": VIEW,
+    "sim_allow_workflow": ADD,
+    "sim_disallow_workflow": DELETE,
+    "sim_validate_workflow": VIEW,
+    "sim_list_executions": VIEW,
+    "sim_get_execution": VIEW,
+    "sim_cancel_execution": EDIT,
+    "sim_resume_execution": EDIT,
+    "sim_status": VIEW,
+    "sim_metrics": VIEW,
+    "sim_list_event_mappings": VIEW,
+    "sim_set_event_mapping": ADD,
+    "sim_remove_event_mapping": DELETE,
+    "sim_list_schedules": VIEW,
+    "sim_set_schedule": ADD,
+    "sim_remove_schedule": DELETE,
+}
+"""Contract section 7."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One REST route: what it takes (`None`: any caller with a token), and a request that then succeeds."""
+
+    needs: Permission | None
+    answers: int = 200
+    body: Mapping[str, Any] | None = None
+
+
+ROUTES: Mapping[tuple[str, str], Route] = {
+    ("POST", "/setup"): Route(needs=ADD, answers=201, body={"apiKey": "sk-sim-sandbox-acme"}),
+    ("GET", "/settings"): Route(needs=VIEW),
+    ("DELETE", "/settings"): Route(needs=DELETE, answers=204),
+    ("GET", "/workflows"): Route(needs=VIEW),
+    ("GET", "/workflows/{workflowId}/validate"): Route(needs=VIEW),
+    ("POST", "/workflows/{workflowId}/execute"): Route(needs=EDIT, body={}),
+    ("GET", "/jobs/{jobId}/status"): Route(needs=VIEW),
+    ("GET", "/executions"): Route(needs=VIEW),
+    ("GET", "/executions/{id}"): Route(needs=VIEW),
+    ("POST", "/executions/{id}/cancel"): Route(needs=EDIT),
+    ("POST", "/executions/{id}/resume"): Route(needs=EDIT, body={"input": {"approved": True}}),
+    ("GET", "/status/{integrationTenantId}"): Route(needs=VIEW),
+    ("GET", "/integration-tenant/{integrationTenantId}"): Route(needs=VIEW),
+    ("GET", "/health"): Route(needs=VIEW),
+    ("GET", "/metrics"): Route(needs=VIEW),
+    ("GET", "/openapi.json"): Route(needs=None),
+}
+"""Contract section 8, but what a later issue brings (events, schedules)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verb:
+    """One verb of the command line: what it takes, and arguments with which it then succeeds.
+
+    `is_hidden` verbs answer without the permission as if there were nothing, instead of naming it.
+    """
+
+    needs: frozenset[Permission]
+    arguments: tuple[str, ...] = ()
+    stdin: str = ""
+    is_hidden: bool = False
+
+
+def _verb(*needs: Permission, arguments: str = "", **more: Any) -> Verb:
+    return Verb(needs=frozenset(needs), arguments=tuple(arguments.split()), **more)
+
+
+VERBS: Mapping[str, Verb | None] = {
+    "setup": _verb(ADD, arguments="--api-key-stdin", stdin="sk-sim-sandbox-acme\n"),
+    "setup --enable": _verb(ADD),
+    "setup --disable": _verb(ADD),
+    "setup --remove": _verb(DELETE, arguments="--yes"),
+    "tools list": _verb(VIEW),
+    "tools discover": _verb(VIEW),
+    "tools import": _verb(VIEW, arguments="{workflow} --dir imported"),
+    "tools apply": _verb(ADD, DELETE, VIEW, arguments="{specs} --yes"),
+    "tools export": _verb(VIEW),
+    "tools remove": _verb(DELETE, arguments="summarize_timesheets"),
+    "call": _verb(EDIT, arguments="summarize_timesheets --arg employee=Ada", is_hidden=True),
+    "history": _verb(VIEW),
+    "show": _verb(VIEW, arguments="{execution}"),
+    "stats": _verb(VIEW),
+    "token create": _verb(ADD, VIEW, arguments="--permissions view"),
+    "token list": _verb(VIEW),
+    "token revoke": _verb(ADD, arguments="{token}"),
+    "keys rotate": _verb(ADD),
+    # These act for the operator of the machine, not for a principal.
+    "demo": None,
+    "serve": None,
+    "worker": None,
+    "sandbox": None,
+    "doctor": None,
+    "dashboard": None,
+    "tools lint": None,
+    "db upgrade": None,
+    "db check": None,
+    "db purge": None,
+    "config claude-desktop": None,
+    "config claude-code": None,
+    "config cursor": None,
+    "config vscode": None,
+    "config inspector": None,
+}
+"""Contract section 3; `None` for verbs that act for nobody's tenant."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ids:
+    """Values for the parameters of routes and tools, by their names; any spelling of a name is found."""
+
+    known: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def __getitem__(self, name: str) -> str:
+        """The value for the parameter `name`, in camel or snake case.
+
+        Raises:
+            KeyError: nobody has said yet what that parameter stands for.
+        """
+        return self.known[name.replace("_", "").lower()]
+
+    def fill(self, path: str) -> str:
+        """`path` with every `{parameter}` replaced."""
+        for name in parameters_of(path):
+            path = path.replace(f"{{{name}}}", self[name])
+        return path
+
+
+def parameters_of(path: str) -> tuple[str, ...]:
+    """The names of the parameters in a route's path."""
+    return tuple(part.partition("}")[0] for part in path.split("{")[1:])
