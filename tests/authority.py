@@ -62,6 +62,8 @@ ROUTES: Mapping[tuple[str, str], Route] = {
     ("POST", "/setup"): Route(needs=ADD, answers=201, body={"apiKey": "sk-sim-sandbox-acme"}),
     ("GET", "/settings"): Route(needs=VIEW),
     ("DELETE", "/settings"): Route(needs=DELETE, answers=204),
+    ("GET", "/settings/revisions"): Route(needs=VIEW),
+    ("POST", "/settings/revisions/{revision}/restore"): Route(needs=ADD),
     ("GET", "/workflows"): Route(needs=VIEW),
     ("GET", "/workflows/{workflowId}/validate"): Route(needs=VIEW),
     ("POST", "/workflows/{workflowId}/execute"): Route(needs=EDIT, body={}),
@@ -157,5 +159,6 @@ class Ids:
 
 
 def parameters_of(path: str) -> tuple[str, ...]:
-    """The names of the parameters in a route's path."""
-    return tuple(part.partition("}")[0] for part in path.split("{")[1:])
+    """The names of the ids in a route's path; revisions are counted in each tenant alone."""
+    names = (part.partition("}")[0] for part in path.split("{")[1:])
+    return tuple(name for name in names if name != "revision")
