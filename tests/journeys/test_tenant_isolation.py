@@ -30,7 +30,7 @@ from tests.world import SIM_URL, SandboxTime, World, open_world
 
 pytestmark = pytest.mark.anyio
 
-BOUNDED = settings(max_examples=15, deadline=None, phases=[Phase.explicit, Phase.generate])
+BOUNDED = settings(max_examples=10, deadline=None, phases=[Phase.explicit, Phase.generate])
 PLACES: tuple[tuple[str, str | None], ...] = (
     ("acme", None),
     ("acme", "north"),

@@ -34,7 +34,7 @@ from tests.world import TENANTS, World, open_world, principal, spec
 
 pytestmark = pytest.mark.anyio
 
-BOUNDED = settings(max_examples=25, deadline=None, phases=[Phase.explicit, Phase.generate])
+BOUNDED = settings(max_examples=15, deadline=None, phases=[Phase.explicit, Phase.generate])
 """A walk has few steps and opens a server for each: reading one that fails is faster than shrinking it."""
 NONSENSE = {"no_tool_takes_this": 1}
 CLOSED = frozenset({"NOT_CONFIGURED", "DISABLED"})
