@@ -4,6 +4,7 @@ from sim_mcp.gateway.administration import Administration, SetupReport
 from sim_mcp.gateway.attempts import Attempts
 from sim_mcp.gateway.audit import Audit
 from sim_mcp.gateway.call import Gateway, TenantLimits
+from sim_mcp.gateway.checkup import Checkup, TenantCheckup
 from sim_mcp.gateway.curation import Curation, Discovery, Validation
 from sim_mcp.gateway.follow_up import Follower
 from sim_mcp.gateway.keepsake import Keepsakes
@@ -14,7 +15,7 @@ from sim_mcp.gateway.status import SimHealth, StatusDesk, TenantStatus
 from sim_mcp.gateway.tenancy import ProcessKey, Tenancy
 
 __all__ = [
-    "Administration", "Attempts", "Audit", "Curation", "Discovery", "Follower", "Gateway", "Keepsakes",
-    "LiveCalls", "ProcessKey", "Progress", "Redactor", "Runs", "SetupReport", "SimHealth", "StatusDesk",
-    "Tenancy", "TenantLimits", "TenantStatus", "Validation", "Watch",
+    "Administration", "Attempts", "Audit", "Checkup", "Curation", "Discovery", "Follower", "Gateway",
+    "Keepsakes", "LiveCalls", "ProcessKey", "Progress", "Redactor", "Runs", "SetupReport", "SimHealth",
+    "StatusDesk", "Tenancy", "TenantCheckup", "TenantLimits", "TenantStatus", "Validation", "Watch",
 ]  # fmt: skip
