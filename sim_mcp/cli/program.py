@@ -10,6 +10,7 @@ from sim_mcp import __version__
 from sim_mcp.cli.call import call
 from sim_mcp.cli.database import database_verbs, key_verbs
 from sim_mcp.cli.demo import demo
+from sim_mcp.cli.doctor import doctor
 from sim_mcp.cli.groups import help_when_alone
 from sim_mcp.cli.history import history, show
 from sim_mcp.cli.printing import say
@@ -33,7 +34,7 @@ def build() -> typer.Typer:
     program.command()(demo)
     passed_on = {"ignore_unknown_options": True, "allow_extra_args": True}
     program.command("serve", add_help_option=False, context_settings=passed_on)(_serve)
-    for verb in (setup, call, history, show, sandbox):
+    for verb in (setup, call, history, show, doctor, sandbox):
         program.command()(verb)
     program.add_typer(tool_verbs(), name="tools")
     program.add_typer(token_verbs(), name="token")

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
+from sim_mcp.model.credentials import without_credentials
+
 
 class Level(StrEnum):
     """How bad a finding is."""
@@ -20,7 +22,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One finding. No text of it ever holds a secret.
+    """One finding. What looks like a credential is masked in every text of it.
 
     `name` is stable, for scripts; `about` tells which of several (a tool, a file). Whatever is not
     `ok` has a `remedy`: one sentence that says what to do, and where.
@@ -31,6 +33,13 @@ class Check:
     message: str
     remedy: str | None = None
     about: str | None = None
+
+    def __post_init__(self) -> None:
+        # A base URL may carry a password, and a person may paste a key anywhere.
+        for name in ("message", "remedy", "about"):
+            text = getattr(self, name)
+            if text is not None:
+                object.__setattr__(self, name, without_credentials(text))
 
     @classmethod
     def ok(cls, name: str, message: str, *, about: str | None = None) -> Self:
