@@ -7,6 +7,7 @@ other. It creates nothing, migrates nothing, and runs nothing at SIM.
 from __future__ import annotations
 
 import logging
+import secrets
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -23,13 +24,15 @@ from sim_mcp.catalog import SpecSet
 from sim_mcp.config import Settings
 from sim_mcp.gateway import complaint, remedy_for
 from sim_mcp.model.check import Check, Level
-from sim_mcp.model.errors import InvalidInput, SimMcpError
+from sim_mcp.model.errors import InvalidInput, SimMcpError, StoreUnavailable
 from sim_mcp.model.principal import TenantId
 from sim_mcp.store import (
     FileFindings,
+    Sealer,
     StoredConnection,
     allow_list_owners,
     inspect_file,
+    open_store,
     stored_connections,
 )
 
@@ -61,10 +64,6 @@ class Examination:
     def checks(self) -> tuple[Check, ...]:
         """All findings in one row."""
         return (*self.process, *(check for checks in self.tenants.values() for check in checks))
-
-    def count(self, level: Level) -> int:
-        """How many findings have `level`."""
-        return sum(check.level is level for check in self.checks)
 
 
 async def examine(
@@ -191,7 +190,12 @@ class _Examiner:
             said = f"The file is damaged, or is no database: {file.damage}."
             remedy = "stop the server and restore the file from a backup"
             return [Check.failure(name, said, remedy=remedy, about=about)]
-        found = [Check.ok(name, "Sound and readable.", about=about)]
+        try:
+            await self._verify()
+        except StoreUnavailable as error:  # the store's sentences all say "what: what to do"
+            said, _, remedy = error.message.rstrip(".").partition(": ")
+            return [Check.failure(name, f"{said}.", remedy=remedy, about=about)]
+        found = [Check.ok(name, "Sound, readable, and up to date.", about=about)]
         if not file.is_wal:
             said = "It is not in WAL mode, so readers wait for writers."
             remedy = "switch it: `sim-mcp db upgrade`"
@@ -200,6 +204,19 @@ class _Examiner:
             said = "Others may read it, with all inputs and outputs."
             found.append(Check.warning("database_mode", said, remedy=f"run `chmod 600 {about}`", about=about))
         return found
+
+    async def _verify(self) -> None:
+        """Return when the tables are those of this release.
+
+        Raises:
+            StoreUnavailable: they are not, or the database cannot be opened.
+        """
+        sealer = Sealer([secrets.token_bytes(32)])  # of the moment: nothing is sealed or unsealed here
+        clock, new_id = self._seams.clock, self._seams.new_id
+        async with open_store(
+            self._settings.store_url, sealer=sealer, clock=clock, new_id=new_id, only_look=True
+        ) as store:
+            await store.ping()
 
     async def _opened(
         self,
@@ -256,7 +273,7 @@ class _Examiner:
             return [
                 Check.failure(
                     name,
-                    f"{closed} of {len(sealed)} stored SIM keys do not open with the encryption keys at hand.",
+                    f"{closed} of {len(sealed)} stored SIM keys do not open with the encryption keys.",
                     remedy="put back the encryption key that sealed them (the file encryption.key, or "
                     "SIM_MCP_ENCRYPTION_KEYS), or run `sim-mcp setup` again for those tenants; "
                     "`--all-tenants` names them",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sim_mcp.cli.clients import CLIENTS, ClientName, Machine
 from sim_mcp.cli.exits import DONE, FAILED, Misuse
 from sim_mcp.cli.options import AsJson, Config, Organization, Tenant
 from sim_mcp.cli.printing import print_json, safe, say
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from sim_mcp.app.examination import Examination
     from sim_mcp.config import Settings
 
+_USUAL_PATIENCE_S = 45.0
 _MARKS = {Level.OK: "ok", Level.WARNING: "warning", Level.FAILURE: "FAILURE", Level.SKIPPED: "skipped"}
 _WIDTH = max(len(mark) for mark in _MARKS.values())
 
@@ -30,6 +32,10 @@ def doctor(
     *,
     tenant: Tenant = None,
     organization: Organization = None,
+    client: Annotated[
+        ClientName | None,
+        typer.Option("--client", metavar="NAME", help="Look at this client's configuration too."),
+    ] = None,
     all_tenants: Annotated[bool, typer.Option("--all-tenants", help="Look at everybody's.")] = False,
     as_json: AsJson = False,
     config: Config = None,
@@ -38,34 +44,50 @@ def doctor(
 
     Changes nothing and runs nothing in SIM. Exit code 1 when something failed.
     """
+    from sim_mcp.app.examination import Examination
+
     if all_tenants and (tenant or organization):
         raise Misuse("--all-tenants leaves nobody to name.", remedy="drop --tenant and --organization")
-    found = _examined(config, tenant, organization, is_everybody=all_tenants)
+    settings, checks = _settings(config)
+    found = Examination(process=checks)
+    if settings is not None:
+        examined = _examined(settings, tenant, organization, is_everybody=all_tenants)
+        found = Examination(process=(*checks, *examined.process), tenants=examined.tenants)
+    at_client = () if client is None else _at_client(client, settings)
+    everything = (*found.checks, *at_client)
     if as_json:
-        print_json(_reported(found))
+        print_json(_reported(found, client, at_client))
     else:
-        _describe(found)
-    raise typer.Exit(FAILED if found.count(Level.FAILURE) else DONE)
+        _describe(found, client, at_client)
+    raise typer.Exit(FAILED if _count(everything, Level.FAILURE) else DONE)
 
 
 def _examined(
-    config: Path | None, tenant: str | None, organization: str | None, *, is_everybody: bool
+    settings: Settings, tenant: str | None, organization: str | None, *, is_everybody: bool
 ) -> Examination:
-    from sim_mcp.app.examination import Examination, Owner, examine
+    from sim_mcp.app.examination import Owner, examine
 
-    settings, checks = _settings(config)
-    if settings is None:
-        return Examination(process=checks)
+    is_own = tenant in {None, settings.tenant_id}
     owner = Owner(
         TenantId(tenant or settings.tenant_id),
-        organization or (settings.organization_id if tenant in {None, settings.tenant_id} else None),
+        organization or (settings.organization_id if is_own else None),
     )
 
     async def look() -> Examination:
         return await examine(settings, owner=owner, is_everybody=is_everybody)
 
-    found = run(look)
-    return Examination(process=(*checks, *found.process), tenants=found.tenants)
+    return run(look)
+
+
+def _at_client(client: ClientName, settings: Settings | None) -> tuple[Check, ...]:
+    from sim_mcp.cli.client_checks import check_client
+
+    patience_s = _USUAL_PATIENCE_S if settings is None else settings.call_patience_s
+
+    async def look() -> list[Check]:
+        return await check_client(client, Machine.here(), call_patience_s=patience_s)
+
+    return tuple(run(look))
 
 
 def _settings(config: Path | None) -> tuple[Settings | None, tuple[Check, ...]]:
@@ -98,15 +120,20 @@ def _settings(config: Path | None) -> tuple[Settings | None, tuple[Check, ...]]:
     return settings, (Check.ok(name, f"Valid: {count} set, the others by default; {read}.", about=about),)
 
 
-def _describe(found: Examination) -> None:
+def _describe(found: Examination, client: ClientName | None, at_client: Sequence[Check]) -> None:
     _print(found.process)
     for owner, checks in found.tenants.items():
         say()
         say(f"Tenant {safe(str(owner))}")
         _print(checks)
+    if client is not None:
+        say()
+        say(f"Client {CLIENTS[client].title}")
+        _print(at_client)
     say()
-    failures, warnings = found.count(Level.FAILURE), found.count(Level.WARNING)
-    say(f"{failures} failed, {warnings} to look at, {found.count(Level.OK)} in order.")
+    everything = (*found.checks, *at_client)
+    failed, warned, ok = (_count(everything, level) for level in (Level.FAILURE, Level.WARNING, Level.OK))
+    say(f"{failed} failed, {warned} to look at, {ok} in order.")
 
 
 def _print(checks: Iterable[Check]) -> None:
@@ -117,7 +144,7 @@ def _print(checks: Iterable[Check]) -> None:
             say(f"{'':<{_WIDTH}}  Fix: {safe(check.remedy)}")
 
 
-def _reported(found: Examination) -> dict[str, Json]:
+def _reported(found: Examination, client: ClientName | None, at_client: Sequence[Check]) -> dict[str, Json]:
     tenants: list[Json] = [
         {
             "tenant_id": owner.tenant_id,
@@ -126,12 +153,20 @@ def _reported(found: Examination) -> dict[str, Json]:
         }
         for owner, checks in found.tenants.items()
     ]
+    everything = (*found.checks, *at_client)
     return {
-        "is_healthy": found.count(Level.FAILURE) == 0,
-        "counts": {level.value: found.count(level) for level in Level},
+        "is_healthy": not _count(everything, Level.FAILURE),
+        "counts": {level.value: _count(everything, level) for level in Level},
         "checks": [_check(check) for check in found.process],
         "tenants": tenants,
+        "client": None
+        if client is None
+        else {"name": client.value, "checks": [_check(check) for check in at_client]},
     }
+
+
+def _count(checks: Iterable[Check], level: Level) -> int:
+    return sum(check.level is level for check in checks)
 
 
 def _check(check: Check) -> Json:

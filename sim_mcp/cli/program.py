@@ -8,6 +8,7 @@ import typer
 
 from sim_mcp import __version__
 from sim_mcp.cli.call import call
+from sim_mcp.cli.client_config import client_config
 from sim_mcp.cli.database import database_verbs, key_verbs
 from sim_mcp.cli.demo import demo
 from sim_mcp.cli.doctor import doctor
@@ -36,6 +37,7 @@ def build() -> typer.Typer:
     program.command("serve", add_help_option=False, context_settings=passed_on)(_serve)
     for verb in (setup, call, history, show, doctor, sandbox):
         program.command()(verb)
+    program.command("config")(client_config)
     program.add_typer(tool_verbs(), name="tools")
     program.add_typer(token_verbs(), name="token")
     program.add_typer(database_verbs(), name="db")
