@@ -22,7 +22,7 @@ from sim_mcp.app.opening import open_app
 from sim_mcp.app.rooms import App, Needs, Seams
 from sim_mcp.catalog import SpecSet
 from sim_mcp.config import Settings
-from sim_mcp.gateway import complaint, remedy_for
+from sim_mcp.gateway import complaint, halves, remedy_for
 from sim_mcp.model.check import Check, Level
 from sim_mcp.model.errors import InvalidInput, SimMcpError, StoreUnavailable
 from sim_mcp.model.principal import TenantId
@@ -180,7 +180,8 @@ class _Examiner:
         try:
             file = self._file = await inspect_file(self._settings.store_url)
         except InvalidInput as error:
-            return [Check.failure(name, error.message, remedy="correct SIM_MCP_DATABASE_URL")]
+            said, remedy = halves(error)
+            return [Check.failure(name, said, remedy=remedy)]
         about = str(file.path)
         if not file.exists:
             said = "There is none yet; the first start makes it."
@@ -192,9 +193,9 @@ class _Examiner:
             return [Check.failure(name, said, remedy=remedy, about=about)]
         try:
             await self._verify()
-        except StoreUnavailable as error:  # the store's sentences all say "what: what to do"
-            said, _, remedy = error.message.rstrip(".").partition(": ")
-            return [Check.failure(name, f"{said}.", remedy=remedy, about=about)]
+        except StoreUnavailable as error:
+            said, remedy = halves(error)
+            return [Check.failure(name, said, remedy=remedy, about=about)]
         found = [Check.ok(name, "Sound, readable, and up to date.", about=about)]
         if not file.is_wal:
             said = "It is not in WAL mode, so readers wait for writers."
@@ -311,7 +312,7 @@ class _Examiner:
 
 
 def _blocks(check: Check) -> bool:
-    return check.level is Level.FAILURE and check.name in {"encryption_key", "database"}
+    return check.level is Level.FAILURE and check.name in {"data_dir", "encryption_key", "database"}
 
 
 def _out_of_reach(because_of: str) -> Check:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from sim_mcp.catalog import SpecSet, read_specs
 from sim_mcp.config import Settings
+from sim_mcp.gateway import halves
 from sim_mcp.model.check import Check
 from sim_mcp.model.errors import InvalidInput
 from sim_mcp.store import load_or_create_key_file, parse_keys
@@ -58,6 +59,8 @@ def packages(distribution: str = _DISTRIBUTION) -> Iterator[Check]:
 
 def data_dir(settings: Settings) -> Iterator[Check]:
     """The directory of the database and the key file."""
+    if settings.database_url is not None and settings.encryption_keys is not None:
+        return  # nothing lies in it
     name, path = "data_dir", settings.data_dir
     shown = str(path)
     if path.is_dir():
@@ -101,7 +104,8 @@ def encryption_key(settings: Settings) -> Iterator[Check]:
         try:
             keys = parse_keys(settings.encryption_keys.get_secret_value())
         except InvalidInput as error:
-            yield Check.failure(name, error.message, remedy="correct SIM_MCP_ENCRYPTION_KEYS")
+            said, remedy = halves(error)
+            yield Check.failure(name, said, remedy=remedy)
         else:
             yield Check.ok(name, f"SIM_MCP_ENCRYPTION_KEYS holds {len(keys)}, the newest first.")
         return
@@ -112,9 +116,8 @@ def encryption_key(settings: Settings) -> Iterator[Check]:
     try:
         load_or_create_key_file(path)
     except InvalidInput as error:
-        is_open = stat.S_IMODE(path.stat().st_mode) & 0o077
-        remedy = f"run `chmod 600 {shown}`" if is_open else "restore the key file from a backup"
-        yield Check.failure(name, error.message, remedy=remedy, about=shown)
+        said, remedy = halves(error)
+        yield Check.failure(name, said, remedy=remedy, about=shown)
     except OSError as error:
         said = f"The key file cannot be read: {error.strerror}."
         yield Check.failure(name, said, remedy="give this user the right to read it", about=shown)

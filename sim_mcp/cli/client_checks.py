@@ -13,7 +13,7 @@ from sim_mcp.cli.client_entries import KEY_VARIABLE, PLACEHOLDER
 from sim_mcp.cli.client_files import ClientFile, Untouchable
 from sim_mcp.cli.clients import CLIENTS, Client, ClientName, Machine, Scope, Secrets
 from sim_mcp.cli.exits import root_of
-from sim_mcp.model.check import Check
+from sim_mcp.model.check import Check, Level
 from sim_mcp.model.json import Json, JsonObject, is_array, is_object
 
 START_LIMIT_S = 20.0
@@ -37,7 +37,7 @@ async def check_client(
         checks, servers = _read(client, path, scope)
         found += checks
         entries += [(path, server, entry) for server, entry in servers.items()]
-    if not entries and not any(check.level == "failure" for check in found):
+    if not entries and all(check.level is Level.OK for check in found):
         found.append(
             Check.failure(
                 "client_entry",
@@ -50,7 +50,7 @@ async def check_client(
         faults = [*_form(client, server, entry, about), *_command(client, entry, about)]
         found += faults
         found += _patience(client, entry, call_patience_s, about)
-        if "command" in entry and not any(fault.level == "failure" for fault in faults):
+        if "command" in entry and not any(fault.level is Level.FAILURE for fault in faults):
             found += await _start(client, entry, about, start_limit_s)
     return found
 
@@ -62,11 +62,12 @@ def _read(client: Client, path: Path, scope: Scope) -> tuple[list[Check], dict[s
         file = ClientFile.read(path)
     except (Untouchable, OSError) as error:
         why = error.strerror if isinstance(error, OSError) else error
-        said = f"It cannot be read: {why}."
+        said = f"It cannot be judged: {why}."
         remedy = f"correct it by hand; `sim-mcp config {client.name}` prints what belongs in"
         # A file with comments is the client's good right; we only cannot look into it.
         if "comments" in said:
-            return [Check.skipped(name, said, remedy=remedy, about=about)], {}
+            compare = f"compare it with what `sim-mcp config {client.name}` prints"
+            return [Check.skipped(name, said, remedy=compare, about=about)], {}
         return [Check.failure(name, said, remedy=remedy, about=about)], {}
     if file.original is None:
         return [], {}
@@ -87,7 +88,7 @@ def _read(client: Client, path: Path, scope: Scope) -> tuple[list[Check], dict[s
 
 def _is_ours(name: str, entry: JsonObject) -> bool:
     args = entry.get("args")
-    words = [entry.get("command"), *(args if is_array(args) else ())]
+    words = [name, entry.get("command"), *(args if is_array(args) else ())]
     return name == "sim" or any(isinstance(word, str) and mark in word for word in words for mark in _MARKS)
 
 

@@ -66,7 +66,7 @@ class _Wanted:
 
 
 def client_config(
-    client: Annotated[ClientName, typer.Argument(metavar="CLIENT", help=f"{', '.join(ClientName)}.")],
+    client: Annotated[ClientName, typer.Argument(metavar="CLIENT", help="Whose configuration.")],
     *,
     write: Annotated[
         bool, typer.Option("--write", help="Put it into the client's file, keeping a backup.")

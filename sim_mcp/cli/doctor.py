@@ -14,7 +14,6 @@ from sim_mcp.cli.options import AsJson, Config, Organization, Tenant
 from sim_mcp.cli.printing import print_json, safe, say
 from sim_mcp.cli.session import run
 from sim_mcp.model.check import Check, Level
-from sim_mcp.model.credentials import without_credentials
 from sim_mcp.model.errors import InvalidInput
 from sim_mcp.model.json import Json
 from sim_mcp.model.principal import TenantId
@@ -94,6 +93,7 @@ def _settings(config: Path | None) -> tuple[Settings | None, tuple[Check, ...]]:
     """The settings, and the finding about them. When they are faulty nothing else can be said."""
     from sim_mcp.app.host_checks import packages, python
     from sim_mcp.config import CONFIG_FILE, load_settings
+    from sim_mcp.gateway import complaint
     from sim_mcp.telemetry import set_up_logs
 
     name, about = "settings", None if config is None else str(config)
@@ -102,7 +102,7 @@ def _settings(config: Path | None) -> tuple[Settings | None, tuple[Check, ...]]:
     except InvalidInput as error:
         broken = Check.failure(
             name,
-            without_credentials(f"{error.message.rstrip('.')}."),
+            complaint(error),
             remedy="correct or remove what it names; docs/settings.md lists every setting",
             about=about,
         )

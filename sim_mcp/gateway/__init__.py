@@ -10,7 +10,7 @@ from sim_mcp.gateway.follow_up import Follower
 from sim_mcp.gateway.keepsake import Keepsakes
 from sim_mcp.gateway.live import LiveCalls, Progress, Watch
 from sim_mcp.gateway.redaction import Redactor
-from sim_mcp.gateway.remedies import complaint, remedy_for
+from sim_mcp.gateway.remedies import complaint, halves, remedy_for
 from sim_mcp.gateway.runs import Runs
 from sim_mcp.gateway.status import SimHealth, StatusDesk, TenantStatus
 from sim_mcp.gateway.tenancy import ProcessKey, Tenancy
@@ -19,5 +19,5 @@ __all__ = [
     "Administration", "Attempts", "Audit", "Checkup", "Curation", "Discovery", "Follower", "Gateway",
     "Keepsakes", "LiveCalls", "ProcessKey", "Progress", "Redactor", "Runs", "SetupReport", "SimHealth",
     "StatusDesk", "Tenancy", "TenantCheckup", "TenantLimits", "TenantStatus", "Validation", "Watch",
-    "complaint", "remedy_for",
+    "complaint", "halves", "remedy_for",
 ]  # fmt: skip

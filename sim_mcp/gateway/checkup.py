@@ -26,8 +26,9 @@ from sim_mcp.sim import SimClients
 
 LONGEST_S = 20.0
 """How long one part of a check-up may wait for SIM; a tool call must end within 45 s."""
-MOST_WORKFLOWS = 25
-"""How many workflows one check-up asks SIM about: it answers 300 questions a minute, for all tenants."""
+MOST_WORKFLOWS = 15
+"""How many workflows one check-up asks SIM about, with three questions each: it answers 300 a minute,
+for all tenants together (sim-api 2.4)."""
 _AT_ONCE = 4
 _NEAR = 0.8
 _NO_KEY = "sim-mcp-doctor-has-no-key"
@@ -59,6 +60,16 @@ class Checkup:
         self._workflows = workflows
         self._clients = clients
         self._longest_s = longest_s
+
+    def within(self, longest_s: float) -> Checkup:
+        """The same check-up, with `longest_s` seconds for each part that waits for SIM."""
+        return Checkup(
+            status=self._status,
+            gateway=self._gateway,
+            workflows=self._workflows,
+            clients=self._clients,
+            longest_s=longest_s,
+        )
 
     async def of(self, principal: Principal, *, most_workflows: int | None = MOST_WORKFLOWS) -> TenantCheckup:
         """The status of the principal's tenant, and every finding about it.

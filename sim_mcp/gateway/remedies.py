@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sim_mcp.model.errors import (
+    Forbidden,
     InvalidInput,
     NotASimApi,
     NotConfigured,
@@ -26,6 +27,7 @@ _REMEDIES: Sequence[tuple[type[SimMcpError], str]] = (
     (SimUsageExceeded, "raise the limit or change the plan in SIM, or wait for the next period"),
     (NotConfigured, "put back the encryption key that sealed it, or run `sim-mcp setup` again"),
     (InvalidInput, "let the operator list its host in SIM_MCP_SIM_ALLOWED_HOSTS, or set up another URL"),
+    (Forbidden, "let SIM_MCP_PERMISSIONS, or the token, name the permission"),
     (StoreUnavailable, "see the check `database` of `sim-mcp doctor`"),
 )
 _LOOK = "look again in a moment; if it stays, see the server's log"
@@ -37,5 +39,18 @@ def remedy_for(error: SimMcpError | None) -> str:
 
 
 def complaint(error: SimMcpError) -> str:
-    """What happened, in one sentence that ends with a full stop."""
-    return f"{error.message.rstrip('.')}."
+    """What happened, as a whole sentence."""
+    return _ended(error.message)
+
+
+def halves(error: SimMcpError) -> tuple[str, str]:
+    """What happened and what to do, of an error whose message is `what: what to do`.
+
+    The store and the settings say all their errors so.
+    """
+    said, _, remedy = error.message.rstrip(".").partition(": ")
+    return _ended(said), remedy or remedy_for(error)
+
+
+def _ended(text: str) -> str:
+    return text if text.endswith((".", "?", "!")) else f"{text}."
