@@ -35,6 +35,7 @@ REQUIREMENTS: dict[str, str] = {
     "R38": "§12.3 a circuit breaker per tenant",
     "R39": "§13.1 cloud by default; self-hosted per tenant; both API generations",
     "R41": "§14.1 clients are cached; changed credentials count at once",
+    "R44": "§14.3 a health check tells whether SIM answers this tenant",
     "R45": "§15.1 POST /setup",
     "R46": "§15.1 GET /settings",
     "R47": "§15.1 POST /workflows/{id}/execute",
@@ -54,4 +55,5 @@ REQUIREMENTS: dict[str, str] = {
     "R67": "card: the named packages",
     "R68": "card: the named top level",
     "R69": "card: assistants and the Inspector can use it",
+    "F19": "frontier 19: doctor names each fault with its remedy",
 }

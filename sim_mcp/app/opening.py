@@ -38,13 +38,14 @@ async def open_app(
     wants, outside = needs or Needs(), seams or Seams()
     facts = Facts([log_fact, *outside.observers])
     async with AsyncExitStack() as stack:
-        sealer = open_sealer(settings)
+        sealer = looking_sealer(settings) if wants.only_looks else open_sealer(settings)
         store = await stack.enter_async_context(
             open_store(
                 settings.store_url,
                 sealer=sealer,
                 clock=outside.clock,
                 new_id=outside.new_id,
+                only_look=wants.only_looks,
             )
         )
         tenancy = Tenancy(
@@ -77,6 +78,17 @@ def open_sealer(settings: Settings) -> Sealer:
     if settings.encryption_keys is not None:
         return Sealer(parse_keys(settings.encryption_keys.get_secret_value()))
     return Sealer([load_or_create_key_file(settings.key_file)])
+
+
+def looking_sealer(settings: Settings) -> Sealer:
+    """The sealer of `open_sealer`, but without making a key file: then it opens nothing.
+
+    Raises:
+        InvalidInput: the keys or the key file are not usable.
+    """
+    if settings.encryption_keys is None and not settings.key_file.exists():
+        return Sealer([secrets.token_bytes(32)])
+    return open_sealer(settings)
 
 
 def _process_key(settings: Settings) -> ProcessKey | None:

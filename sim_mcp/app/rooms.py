@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sim_mcp.config import Settings
-from sim_mcp.gateway import Administration, Curation, Follower, Gateway, Runs, StatusDesk
+from sim_mcp.gateway import Administration, Checkup, Curation, Follower, Gateway, Runs, StatusDesk
 from sim_mcp.model.clock import Clock, SystemClock
 from sim_mcp.model.facts import Fact, Observer
 from sim_mcp.model.integration import Integration
@@ -42,6 +42,8 @@ class Needs:
 
     follows_up: bool = True
     uses_process_key: bool = False
+    only_looks: bool = False
+    """Creates and changes nothing: no key file, no migration, a database that refuses to be written."""
     drain_s: float = 2.0
     """How long closing waits for calls that are under way."""
 
@@ -77,6 +79,7 @@ class App:
     administration: Administration
     workflows: Curation
     status: StatusDesk
+    checkup: Checkup
     tokens: Tokens
     store: Store
     facts: Facts

@@ -8,8 +8,10 @@ import typer
 
 from sim_mcp import __version__
 from sim_mcp.cli.call import call
+from sim_mcp.cli.client_config import client_config
 from sim_mcp.cli.database import database_verbs, key_verbs
 from sim_mcp.cli.demo import demo
+from sim_mcp.cli.doctor import doctor
 from sim_mcp.cli.groups import help_when_alone
 from sim_mcp.cli.history import history, show
 from sim_mcp.cli.printing import say
@@ -33,8 +35,9 @@ def build() -> typer.Typer:
     program.command()(demo)
     passed_on = {"ignore_unknown_options": True, "allow_extra_args": True}
     program.command("serve", add_help_option=False, context_settings=passed_on)(_serve)
-    for verb in (setup, call, history, show, sandbox):
+    for verb in (setup, call, history, show, doctor, sandbox):
         program.command()(verb)
+    program.command("config")(client_config)
     program.add_typer(tool_verbs(), name="tools")
     program.add_typer(token_verbs(), name="token")
     program.add_typer(database_verbs(), name="db")

@@ -4,19 +4,22 @@ from sim_mcp.gateway.administration import Administration, SetupReport
 from sim_mcp.gateway.attempts import Attempts
 from sim_mcp.gateway.audit import Audit
 from sim_mcp.gateway.call import Gateway, TenantLimits
+from sim_mcp.gateway.checkup import Checkup, TenantCheckup
 from sim_mcp.gateway.curation import Curation, Discovery, Validation
 from sim_mcp.gateway.follow_up import Follower
 from sim_mcp.gateway.inputs import Inputs
 from sim_mcp.gateway.keepsake import Keepsakes
 from sim_mcp.gateway.live import LiveCalls, Progress, Watch
 from sim_mcp.gateway.redaction import Redactor
+from sim_mcp.gateway.remedies import complaint, halves, remedy_for
 from sim_mcp.gateway.repeats import Repeats
 from sim_mcp.gateway.runs import Runs
 from sim_mcp.gateway.status import SimHealth, StatusDesk, TenantStatus
 from sim_mcp.gateway.tenancy import ProcessKey, Tenancy
 
 __all__ = [
-    "Administration", "Attempts", "Audit", "Curation", "Discovery", "Follower", "Gateway", "Inputs",
-    "Keepsakes", "LiveCalls", "ProcessKey", "Progress", "Redactor", "Repeats", "Runs", "SetupReport",
-    "SimHealth", "StatusDesk", "Tenancy", "TenantLimits", "TenantStatus", "Validation", "Watch",
+    "Administration", "Attempts", "Audit", "Checkup", "Curation", "Discovery", "Follower", "Gateway",
+    "Inputs", "Keepsakes", "LiveCalls", "ProcessKey", "Progress", "Redactor", "Repeats", "Runs",
+    "SetupReport", "SimHealth", "StatusDesk", "Tenancy", "TenantCheckup", "TenantLimits", "TenantStatus",
+    "Validation", "Watch", "complaint", "halves", "remedy_for",
 ]  # fmt: skip

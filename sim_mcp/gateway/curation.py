@@ -84,8 +84,10 @@ class Curation:
         ]
         return Discovery(workflows=tuple(found), next_cursor=page.next_cursor)
 
-    async def validate(self, principal: Principal, workflow_id: WorkflowId) -> Validation:
-        """Whether the workflow can run, and the drift of its tool if it is allow-listed.
+    async def validate(
+        self, principal: Principal, workflow_id: WorkflowId, *, tool: WorkflowTool | None = None
+    ) -> Validation:
+        """Whether the workflow can run, and the drift of its tool (or of `tool`) if it is allow-listed.
 
         Raises:
             Forbidden: without VIEW.
@@ -97,7 +99,8 @@ class Curation:
             deployment = await client.deployment(workflow_id)
         except SimNotFound as error:
             raise _unknown_workflow() from error
-        tool = (await self._tools_by_workflow(principal)).get(workflow_id)
+        if tool is None:
+            tool = (await self._tools_by_workflow(principal)).get(workflow_id)
         drift = await _drift(client, tool) if tool is not None and deployment.is_deployed else ()
         return Validation(deployment=deployment, drift=drift)
 

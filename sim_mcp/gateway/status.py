@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import anyio
+
 from sim_mcp.gateway.call import Gateway, TenantLimits
+from sim_mcp.gateway.curation import quiet
 from sim_mcp.gateway.tenancy import Tenancy
 from sim_mcp.model.clock import Clock
-from sim_mcp.model.errors import SimMcpError
+from sim_mcp.model.errors import SimMcpError, SimUnavailable
 from sim_mcp.model.integration import Dialect, Integration
 from sim_mcp.model.principal import Permission, Principal
 from sim_mcp.model.run import Usage
 from sim_mcp.resilience import Breakers, BreakerState, Throttle
 from sim_mcp.sim import SimClients
 from sim_mcp.store import Store
+
+LONGEST_S = 15.0
+"""How long SIM may take to answer all questions about its health; a tool call must end within 45 s."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +31,8 @@ class SimHealth:
     dialect: Dialect | None = None
     round_trip_s: float | None = None
     problem: str | None = None
+    cause: SimMcpError | None = None
+    """What `problem` was said by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +69,7 @@ class StatusDesk:
         throttle: Throttle,
         limits: TenantLimits,
         clock: Clock,
+        longest_s: float = LONGEST_S,
     ) -> None:
         self._store = store
         self._gateway = gateway
@@ -70,6 +79,7 @@ class StatusDesk:
         self._throttle = throttle
         self._limits = limits
         self._clock = clock
+        self._longest_s = longest_s
 
     async def of(self, principal: Principal) -> TenantStatus:
         """The status of the principal's tenant.
@@ -115,19 +125,30 @@ class StatusDesk:
     async def _ask_sim(self, integration: Integration | None) -> tuple[SimHealth | None, Usage | None]:
         if integration is None or not integration.has_api_key:
             return None, None
+        with anyio.move_on_after(self._longest_s):
+            return await self._asked(integration)
+        late = SimUnavailable(f"SIM did not answer within {self._longest_s:g} s.")
+        return SimHealth(is_reachable=False, is_key_accepted=False, problem=late.message, cause=late), None
+
+    async def _asked(self, integration: Integration) -> tuple[SimHealth, Usage | None]:
         try:
             client = await self._clients.get(integration)
             round_trip_s = await client.health()
         except SimMcpError as error:
-            return SimHealth(is_reachable=False, is_key_accepted=False, problem=error.message), None
+            lost = SimHealth(is_reachable=False, is_key_accepted=False, problem=error.message, cause=error)
+            return lost, None
         try:
             probe = await client.probe(refresh=True)
-            usage = await client.usage()
         except SimMcpError as error:
             health = SimHealth(
-                is_reachable=True, is_key_accepted=False, round_trip_s=round_trip_s, problem=error.message
+                is_reachable=True,
+                is_key_accepted=False,
+                round_trip_s=round_trip_s,
+                problem=error.message,
+                cause=error,
             )
             return health, None
+        usage = await quiet(client.usage)
         return (
             SimHealth(
                 is_reachable=True, is_key_accepted=True, dialect=probe.dialect, round_trip_s=round_trip_s

@@ -5,12 +5,21 @@ from sim_mcp.store.claims import Claim, Claims
 from sim_mcp.store.execution_rows import Outcome
 from sim_mcp.store.executions import Executions
 from sim_mcp.store.history import ExecutionFilter, Page
+from sim_mcp.store.inspection import (
+    FileFindings,
+    StoredConnection,
+    allow_list_owners,
+    inspect_file,
+    stored_connections,
+)
 from sim_mcp.store.sealing import Binding, Sealer, load_or_create_key_file, parse_keys
 from sim_mcp.store.store import Store, open_store
 from sim_mcp.store.tokens import Token, Tokens
 from sim_mcp.store.tools import StoredTool
 
 __all__ = [
-    "Binding", "Change", "ChangeKind", "Claim", "Claims", "ExecutionFilter", "Executions", "Outcome", "Page",
-    "Sealer", "Store", "StoredTool", "Token", "Tokens", "load_or_create_key_file", "open_store", "parse_keys",
+    "Binding", "Change", "ChangeKind", "Claim", "Claims", "ExecutionFilter", "Executions", "FileFindings",
+    "Outcome", "Page", "Sealer", "Store", "StoredConnection", "StoredTool", "Token", "Tokens",
+    "allow_list_owners", "inspect_file", "load_or_create_key_file", "open_store", "parse_keys",
+    "stored_connections",
 ]  # fmt: skip

@@ -37,13 +37,14 @@ KEY_IS_NEEDED = (
 _HEAD = """
 SELECT * FROM integration_revisions WHERE tenant_id = ? AND scope = ? ORDER BY revision DESC LIMIT 1
 """
-_HEADS = """
+HEADS = """
 SELECT r.* FROM integration_revisions AS r
 JOIN (
   SELECT tenant_id, scope, MAX(revision) AS newest FROM integration_revisions GROUP BY tenant_id, scope
 ) AS heads ON heads.tenant_id = r.tenant_id AND heads.scope = r.scope AND heads.newest = r.revision
 WHERE r.is_removed = 0 ORDER BY r.tenant_id, r.scope
 """
+"""Everybody's settings in force: for the operator alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +179,7 @@ class Integrations:
 
     async def all(self) -> tuple[Integration, ...]:
         """The settings in force of every tenant. For the operator's tools only."""
-        return tuple(to_integration(row) for row in await self.database.fetch_all(_HEADS))
+        return tuple(to_integration(row) for row in await self.database.fetch_all(HEADS))
 
     async def reseal_all(self) -> int:
         """Seal every stored key under the newest encryption key; return how many were not yet.
@@ -190,7 +191,7 @@ class Integrations:
         """
         resealed, closed = 0, 0
         async with self.database.transaction() as transaction:
-            for row in await transaction.fetch_all(_HEADS):
+            for row in await transaction.fetch_all(HEADS):
                 sealed_key = columns.maybe_text(row, "sealed_key")
                 if sealed_key is None or self.sealer.is_newest(sealed_key):
                     continue

@@ -39,11 +39,12 @@ _TROUBLES = {
 
 
 async def open_sqlite(
-    path: Path, *, may_create: bool, busy_timeout_s: float = BUSY_TIMEOUT_S
+    path: Path, *, may_create: bool, may_write: bool = True, busy_timeout_s: float = BUSY_TIMEOUT_S
 ) -> SqliteDatabase:
     """The database file at `path` (absolute), made with mode 0600 when it is missing and `may_create`.
 
-    `busy_timeout_s` is how long a statement waits for another *process* that writes.
+    Without `may_write` SQLite itself refuses every change. `busy_timeout_s` is how long a statement
+    waits for another *process* that writes.
 
     Raises:
         StoreUnavailable: when it cannot be opened or is no database.
@@ -55,7 +56,7 @@ async def open_sqlite(
     # mode=rw: SQLite itself must never make the file, it would do so with everybody's rights.
     database = SqliteDatabase(f"{path.as_uri()}?mode=rw", busy_timeout_s=busy_timeout_s)
     try:
-        await database.open()
+        await database.open(may_write=may_write)
     except BaseException:
         await database.close()
         raise
@@ -74,10 +75,13 @@ class SqliteDatabase:
         self._readers: list[aiosqlite.Connection] = []
         self._idle: list[aiosqlite.Connection] = []
 
-    async def open(self) -> None:
+    async def open(self, *, may_write: bool = True) -> None:
         """Connect the writer and prepare the file for readers beside it."""
         with _Unbroken():
             self._writer = await self._connect()
+            if not may_write:
+                await self._writer.execute("PRAGMA query_only = ON")
+                return
             await _switch_to_wal(self._writer)
             # NORMAL: a commit survives the death of the process (kill -9), since it is in the
             # operating system's hands by then. A loss of power may take back the last commits, but

@@ -49,27 +49,35 @@ class Store:
 
 @asynccontextmanager
 async def open_store(
-    url: str, *, sealer: Sealer, clock: Clock, new_id: Callable[[], str], migrate: bool = True
+    url: str,
+    *,
+    sealer: Sealer,
+    clock: Clock,
+    new_id: Callable[[], str],
+    migrate: bool = True,
+    only_look: bool = False,
 ) -> AsyncGenerator[Store]:
     """The store at `url`, for as long as the block lasts. Several processes may open the same one.
 
     `sqlite:///relative.db`, `sqlite:////absolute.db`, `sqlite:///C:/windows.db`. With `migrate` the
     file is made when missing (mode 0600, its directory 0700) and brought up to date; without it
-    nothing is created and a database that is not up to date is refused.
+    nothing is created and a database that is not up to date is refused. With `only_look` nothing is
+    created, and every write is refused too.
 
     Raises:
         InvalidInput: for a URL that names no database of this release.
         StoreUnavailable: when the database cannot be opened, is newer than this program, or (without
             `migrate`) is missing or older.
     """
-    path = _sqlite_path(url)
+    path = sqlite_path(url)
     # Only now: the drivers are heavy, and importing the room must stay light.
     from sim_mcp.store.migrations import upgrade, verify
     from sim_mcp.store.sqlite import open_sqlite
 
-    database = await open_sqlite(path, may_create=migrate)
+    may_create = migrate and not only_look
+    database = await open_sqlite(path, may_create=may_create, may_write=not only_look)
     try:
-        if migrate:
+        if may_create:
             await upgrade(database, clock=clock)
         else:
             await verify(database)
@@ -86,7 +94,12 @@ async def open_store(
         await database.close()
 
 
-def _sqlite_path(url: str) -> Path:
+def sqlite_path(url: str) -> Path:
+    """The file that `url` names, absolute.
+
+    Raises:
+        InvalidInput: for a URL that names no database of this release.
+    """
     # The URL itself is never repeated: it may carry a password.
     if url.startswith(("postgres://", "postgresql://", "postgresql+")):
         raise InvalidInput(

@@ -54,8 +54,9 @@ async def get_settings(request: Request) -> CallToolResult:
 
 async def get_status(request: Request) -> CallToolResult:
     """`sim_status`."""
-    status = await request.app.status.of(request.principal)
-    return _shown(views.status_view(status, default_base_url=request.app.settings.sim_base_url))
+    found = await request.app.checkup.of(request.principal)
+    default_base_url = request.app.settings.sim_base_url
+    return _shown(views.checkup_view(found.status, found.checks, default_base_url=default_base_url))
 
 
 async def list_executions(request: Request) -> CallToolResult:

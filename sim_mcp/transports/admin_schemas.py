@@ -13,6 +13,7 @@ from typing import TypeAlias
 from sim_mcp.model.execution import Status, Trigger
 from sim_mcp.model.json import Json, JsonObject
 from sim_mcp.model.tool import MAX_ASYNC_TIMEOUT_S, MIN_TIMEOUT_S, Mode
+from sim_mcp.transports.checks import CHECKS
 from sim_mcp.transports.output_schemas import (
     ANYTHING,
     BOOLEAN,
@@ -324,5 +325,6 @@ STATUS = answer(
         "unfinished_executions": INTEGER,
         "tool_count": INTEGER,
         "tool_problems": listed(TEXT),
+        "checks": CHECKS,
     }
 )

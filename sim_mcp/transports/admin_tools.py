@@ -112,8 +112,8 @@ _TOOLS = (
         title="SIM status",
         description=(
             "Tells whether SIM answers and accepts the key, the circuit breaker's state, how near the"
-            " limits are, how many executions are unfinished, and which tools have problems. Use it "
-            "when calls fail. Runs nothing."
+            " limits are, how many executions are unfinished, and which tools have problems, each with its"
+            " remedy in `checks`. Use it when calls fail. Runs nothing."
         ),
         permission=Permission.VIEW,
         act=do.get_status,

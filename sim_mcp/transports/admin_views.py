@@ -5,13 +5,16 @@ from __future__ import annotations
 from datetime import UTC
 from typing import TYPE_CHECKING
 
+from sim_mcp.transports.checks import checks_json
 from sim_mcp.transports.problems import error_json
 from sim_mcp.transports.results import execution_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from sim_mcp.app import Discovery, Page, TenantStatus, Validation
+    from sim_mcp.model.check import Check
     from sim_mcp.model.execution import Execution
     from sim_mcp.model.integration import Integration
     from sim_mcp.model.json import Json
@@ -106,6 +109,11 @@ def tool_view(tool: WorkflowTool) -> dict[str, Json]:
         "max_concurrency": tool.max_concurrency,
         "max_output_bytes": tool.max_output_bytes,
     }
+
+
+def checkup_view(status: TenantStatus, checks: Sequence[Check], *, default_base_url: str) -> dict[str, Json]:
+    """A tenant's status, and what follows from it: each finding with its remedy."""
+    return {**status_view(status, default_base_url=default_base_url), "checks": checks_json(checks)}
 
 
 def status_view(status: TenantStatus, *, default_base_url: str) -> dict[str, Json]:

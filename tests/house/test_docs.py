@@ -63,7 +63,7 @@ def test_the_example_client_configuration_is_complete_and_valid() -> None:
         assert all(
             isinstance(text, str) for text in [server["command"], *server["args"], *server["env"].values()]
         )
-    known = {*known_variables(), "SIM_MCP_TOKEN"}
+    known = {*known_variables(), "SIM_TOKEN"}
     assert {name for server in content["mcpServers"].values() for name in server["env"]} <= known
 
 

@@ -85,7 +85,10 @@ async def test_the_status_tells_how_the_connection_is_doing(world: World, era: E
     """Reachable, accepted, breaker, limits, unfinished runs, tools."""
     async with connected(world, era) as client:
         status = await asked(client, "sim_status")
-    assert status["sim"].pop("dialect") in {"v2", "legacy"}
+    dialect = status["sim"].pop("dialect")
+    assert dialect in {"v2", "legacy"}
+    assert status["checks"][2]["message"].endswith(f"its {dialect} API.")
+    status["checks"][2]["message"] = "..."
     status["sim"].pop("round_trip_s")
     status.pop("sim_usage")
     assert status == snapshot(
@@ -115,6 +118,44 @@ async def test_the_status_tells_how_the_connection_is_doing(world: World, era: E
             "unfinished_executions": 0,
             "tool_count": 1,
             "tool_problems": [],
+            "checks": [
+                {
+                    "name": "integration",
+                    "about": None,
+                    "level": "ok",
+                    "message": "Connected to https://sim.example.com with a sealed key.",
+                    "remedy": None,
+                },
+                {
+                    "name": "sim",
+                    "about": None,
+                    "level": "ok",
+                    "message": "SIM answers at https://sim.example.com.",
+                    "remedy": None,
+                },
+                {"name": "sim_key", "about": None, "level": "ok", "message": "...", "remedy": None},
+                {
+                    "name": "sim_limits",
+                    "about": None,
+                    "level": "ok",
+                    "message": "Far from the limits of plan 'free'.",
+                    "remedy": None,
+                },
+                {
+                    "name": "limits",
+                    "about": None,
+                    "level": "ok",
+                    "message": "Far from this server's own limits.",
+                    "remedy": None,
+                },
+                {
+                    "name": "workflow",
+                    "about": "echo",
+                    "level": "ok",
+                    "message": "Deployed, and its inputs are those that are pinned.",
+                    "remedy": None,
+                },
+            ],
         }
     )
 
