@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
@@ -67,11 +68,36 @@ def _refuse_size() -> NoReturn:
 
 def _parsed(raw: bytes) -> object:
     try:
-        value = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
+        value = json.loads(
+            raw.decode("utf-8"),
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            object_pairs_hook=_without_repeats,
+        )
+    except _RepeatedKey:
+        raise InvalidInput("The body is not valid: an object in it has the same key twice.") from None
     except (ValueError, RecursionError):  # the parser's own words may repeat the body, which may hold a key
         raise InvalidInput("The body is not valid JSON.") from None
     if not is_object(value):
         raise InvalidInput("The body must be a JSON object.")
+    return value
+
+
+class _RepeatedKey(ValueError):
+    """Two readers of such an object could take it for two different things."""
+
+
+def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise _RepeatedKey
+    return made
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError("beyond any float")
     return value
 
 

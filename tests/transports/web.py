@@ -18,6 +18,7 @@ from sim_mcp.model.clock import ManualClock
 from sim_mcp.sim.fake import FakeSim
 from sim_mcp.transports.http import ServerFactory, build_http_app
 from sim_mcp.transports.rest_views import BASE_PATH
+from tests.transports.rest_document import DOCUMENTED
 from tests.world import SECRET, World, open_world
 
 HOST = "http://127.0.0.1:8765"
@@ -78,11 +79,12 @@ class Web:
     async def ask(
         self, method: str, path: str, *, by: str | dict[str, str] = "acme", **more: Any
     ) -> httpx.Response:
-        """A REST request by somebody of tenant `by`, or with exactly these headers."""
+        """The documented answer to somebody of tenant `by`, or to exactly these headers."""
         headers = bearer(by) if isinstance(by, str) else by
         headers = headers | more.pop("headers", {})
         answer = await self.client.request(method, BASE_PATH + path, headers=headers, **more)
         self.seen.append(answer)
+        DOCUMENTED.check(method, path, answer)
         return answer
 
     async def allow(self, tenant: str, *workflows: str) -> None:
