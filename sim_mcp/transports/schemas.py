@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -21,7 +22,7 @@ from pydantic.alias_generators import to_camel
 from sim_mcp.model.execution import Status, Trigger
 
 DEFAULT_TIMEOUT_MS = 30_000
-LONGEST_KEY = 4096
+LONGEST_KEY = 1000
 LONGEST_ID = 255
 
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
@@ -33,6 +34,11 @@ def _digits(value: object) -> object:
     if isinstance(value, str) and not _WHOLE.fullmatch(value):
         raise ValueError("must be a whole number in plain digits")
     return value
+
+
+def _whole(value: object) -> object:
+    """To JSON, `2000.0` is the number `2000`; some languages cannot write it otherwise."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _date_and_time(value: object) -> object:
@@ -47,6 +53,20 @@ Whole = Annotated[int, BeforeValidator(_digits)]
 Moment = Annotated[AwareDatetime, BeforeValidator(_date_and_time)]
 Cursor = Annotated[
     str, Field(min_length=1, max_length=2000, description="`nextCursor` of the page before, as it is.")
+]
+
+
+def _printable(value: SecretStr) -> SecretStr:
+    key = value.get_secret_value()
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ValueError("must be printable ASCII without spaces, as SIM shows it")
+    return value
+
+
+ApiKey = Annotated[
+    SecretStr,
+    Field(strict=True, min_length=1, max_length=LONGEST_KEY, json_schema_extra={"pattern": "^[!-~]+$"}),
+    AfterValidator(_printable),
 ]
 
 
@@ -70,12 +90,8 @@ class Nothing(_Asked):
 class SetupRequest(_Asked):
     """POST /setup. `base_url` falls back to the server's default SIM."""
 
-    api_key: SecretStr = Field(
-        strict=True,
-        min_length=1,
-        max_length=LONGEST_KEY,
-        json_schema_extra={"pattern": "^[!-~]+$"},
-        description="The key, as SIM shows it: printable ASCII without spaces. Tried at SIM, stored sealed.",
+    api_key: ApiKey = Field(
+        description="The key, as SIM shows it: printable ASCII without spaces. Tried at SIM, stored sealed."
     )
     base_url: Annotated[str, Field(strict=True, min_length=1, max_length=2000)] | None = Field(
         default=None, description="The SIM instance; the server's default when absent."
@@ -90,14 +106,6 @@ class SetupRequest(_Asked):
         default=None, description="The SIM workspace; found out when the key sees only one."
     )
 
-    @field_validator("api_key")
-    @classmethod
-    def _printable(cls, value: SecretStr) -> SecretStr:
-        key = value.get_secret_value()
-        if not key.isascii() or not key.isprintable() or " " in key:
-            raise ValueError("must be printable ASCII without spaces, as SIM shows it")
-        return value
-
 
 class ExecuteRequest(_Asked):
     """POST /workflows/{workflowId}/execute. `timeout` is in milliseconds and bounds a waiting call."""
@@ -105,7 +113,7 @@ class ExecuteRequest(_Asked):
     input: dict[str, Any] = Field(
         default_factory=dict, description="The workflow's input; its tool's input schema checks it."
     )
-    timeout: int = Field(
+    timeout: Annotated[int, BeforeValidator(_whole)] = Field(
         default=DEFAULT_TIMEOUT_MS,
         strict=True,
         ge=1000,
