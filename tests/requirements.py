@@ -41,6 +41,8 @@ REQUIREMENTS: dict[str, str] = {
     "R48": "§15.1 GET /workflows/{id}/validate",
     "R49": "§15.1 GET /jobs/{id}/status",
     "R50": "§15.1 GET /executions",
+    "R51": "§15.1 GET /status/{integrationTenantId}",
+    "R52": "§15.1 GET /integration-tenant/{integrationTenantId}",
     "R53": "§15.2 one error format, paging, filters, validation",
     "R55": "§16.5 tests of isolation, errors and retry with a mock SIM server",
     "R57": "§17.1 one adapter layer, held against recorded exchanges",

@@ -63,6 +63,7 @@ def build_http_app(
     from starlette.middleware import Middleware
 
     from sim_mcp.transports.http_cors import PagesOfKnownOrigins
+    from sim_mcp.transports.http_failures import no_route, own_mistake
     from sim_mcp.transports.http_guards import KnownHosts, OnlyKnownHosts, RequestIds
 
     settings = app.settings
@@ -84,7 +85,7 @@ def build_http_app(
             Middleware(OnlyKnownHosts, known),
             Middleware(PagesOfKnownOrigins),
         ],
-        exception_handlers={HTTPException: _no_route},
+        exception_handlers={HTTPException: no_route, Exception: own_mistake},
         routes=_routes(app, server, sessions, anybody=app.own_principal() if allow_unauthenticated else None),
     )
     web.router.redirect_slashes = False
@@ -258,20 +259,6 @@ async def _metadata(app: App, request: Request) -> Response:
     return Answer(
         document, headers={"access-control-allow-origin": "*", "cache-control": "public, max-age=3600"}
     )
-
-
-async def _no_route(request: Request, error: Exception) -> Response:
-    from starlette.exceptions import HTTPException
-
-    from sim_mcp.transports.http_answers import plain_problem, request_id_of
-
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
-    if "Allow" in headers:  # a set's order changes from start to start
-        headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))
-    words = {404: "There is nothing at this path.", 405: "This path does not know that method."}
-    message = words.get(status, "The request cannot be served.")
-    return plain_problem(status, message, request_id_of(request.scope), headers=headers)
 
 
 async def _serve(server: uvicorn.Server, listener: socket.socket) -> None:

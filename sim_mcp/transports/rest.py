@@ -17,9 +17,8 @@ from starlette.routing import Route, Router
 from sim_mcp.model.errors import SimMcpError
 from sim_mcp.transports import rest_executions, rest_integration
 from sim_mcp.transports import rest_operations as about
-from sim_mcp.transports.http_answers import plain_problem, problem, request_id_of
+from sim_mcp.transports.http_answers import mistake, problem, request_id_of
 from sim_mcp.transports.http_bearer import principal_of
-from sim_mcp.transports.problems import INTERNAL_ERROR_CODE
 from sim_mcp.transports.rest_requests import read_query
 from sim_mcp.transports.rest_views import BASE_PATH
 from sim_mcp.transports.schemas import Nothing
@@ -89,8 +88,7 @@ async def _answer(app: App, rows: dict[str, _Row], request: Request) -> Response
         return problem(error, request_id)
     except Exception:  # a bug of ours: the caller gets an id, the log gets the rest
         log.exception("request %s failed", request_id)
-        message = f"The server made a mistake; its log tells more under the request id {request_id!r}."
-        return plain_problem(500, message, request_id, code=INTERNAL_ERROR_CODE)
+        return mistake(request_id)
 
 
 def _check_named(request: Request) -> None:

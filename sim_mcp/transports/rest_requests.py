@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=BaseModel)
 
 LARGEST_BODY_BYTES = 10 * 1024 * 1024
+_LONGEST_INTEGER = 300
+"""Digits. Longer ones are beyond any float, which is what SIM reads them as."""
 
 
 async def read_body(request: Request, model: type[M]) -> M:
@@ -72,10 +74,11 @@ def _parsed(raw: bytes) -> object:
             raw.decode("utf-8"),
             parse_constant=_refuse_constant,
             parse_float=_finite,
+            parse_int=_bounded,
             object_pairs_hook=_without_repeats,
         )
-    except _RepeatedKey:
-        raise InvalidInput("The body is not valid: an object in it has the same key twice.") from None
+    except _Unfit as unfit:
+        raise InvalidInput(f"The body is not valid: {unfit}.") from None
     except (ValueError, RecursionError):  # the parser's own words may repeat the body, which may hold a key
         raise InvalidInput("The body is not valid JSON.") from None
     if not is_object(value):
@@ -83,26 +86,32 @@ def _parsed(raw: bytes) -> object:
     return value
 
 
-class _RepeatedKey(ValueError):
-    """Two readers of such an object could take it for two different things."""
+class _Unfit(ValueError):
+    """JSON that two readers could take for two different things. Says why, quoting nothing."""
 
 
 def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
     made = dict(pairs)
     if len(made) < len(pairs):
-        raise _RepeatedKey
+        raise _Unfit("an object in it has the same key twice")
     return made
 
 
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError("beyond any float")
+        raise _Unfit("a number in it is too large")
     return value
 
 
+def _bounded(text: str) -> int:
+    if len(text) > _LONGEST_INTEGER:
+        raise _Unfit("a number in it is too large")
+    return int(text)
+
+
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(name)
+    raise _Unfit(f"{name} is no JSON")
 
 
 def _checked(model: type[M], value: object, *, prefix: str) -> M:
