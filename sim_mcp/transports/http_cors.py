@@ -32,7 +32,7 @@ ASKED = frozenset(
     }
 )
 """Headers that a page may send; beside them every `Mcp-*` header, which the protocol keeps adding to."""
-SHOWN = "Location, Mcp-Session-Id, Retry-After, WWW-Authenticate, X-Request-Id"
+SHOWN = "Idempotency-Replayed, Location, Mcp-Session-Id, Retry-After, WWW-Authenticate, X-Request-Id"
 REMEMBERED_S = 600
 _VARIES = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
 

@@ -21,6 +21,7 @@ from sim_mcp.transports.openapi_headers import (
     ASKED_HEADERS,
     IDEMPOTENCY_KEY,
     LOCATION,
+    REPLAYED,
     RETRY_AFTER,
     answered,
 )
@@ -241,6 +242,8 @@ def _responses(operation: Operation, places: Mapping[type, Schema]) -> dict[str,
     made = {status: problem_at(status, codes[status]) for status in codes}
     for status, shown in operation.answers.items():
         headers = answered("X-Request-Id", *([LOCATION] if shown.has_location else ()))
+        if operation.takes_idempotency_key:
+            headers |= answered(REPLAYED)
         schema = None if shown.shape is None else places[shown.shape]
         if status in codes:  # a bad answer of the same status beside the good one
             schema = {"anyOf": [schema, problem_schema(status, codes[status])]}

@@ -6,6 +6,7 @@ from typing import Any
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 LOCATION = "Location"
+REPLAYED = "Idempotency-Replayed"
 RETRY_AFTER = "Retry-After"
 WWW_AUTHENTICATE = "WWW-Authenticate"
 
@@ -56,6 +57,10 @@ ANSWERED_HEADERS: dict[str, dict[str, Any]] = {
         "description": "Where to ask for the job.",
         "required": True,
         "schema": {"type": "string", "format": "uri-reference"},
+    },
+    REPLAYED: {
+        "description": "There when the execution is an earlier request's, sent under the same key.",
+        "schema": {"const": "true"},
     },
     RETRY_AFTER: {
         "description": "Seconds until it makes sense to ask again, where that is known.",
