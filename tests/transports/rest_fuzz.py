@@ -31,7 +31,8 @@ from tests.world import SIM_URL, principal
 
 EXECUTE = "POST /workflows/{workflowId}/execute"
 SEMANTIC = re.compile(
-    "SIM does not accept this API key|base URL|`cursor` is not one of ours|exclude each other"
+    "SIM does not accept this API key|characters that no id has|base URL"
+    "|`cursor` is not one of ours|exclude each other"
     "|Invalid cursor|must not be earlier than `since`"
 )
 """Why the door may refuse what its schema allows: rules that no schema can say."""
