@@ -6,10 +6,13 @@ Longer than the suite does it: `uv run python -m tests.transports.rest_fuzz 300`
 from __future__ import annotations
 
 import copy
+import itertools
 import re
 import sys
 import tempfile
+import uuid
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -37,6 +40,7 @@ SEMANTIC = re.compile(
 )
 """Why the door may refuse what its schema allows: rules that no schema can say."""
 LEFT_OUT = frozenset({"Tenant-Id", "Organization-Id", "Idempotency-Key"})
+LEARNING = ("examples", "coverage", "fuzzing")
 ALLOWED = ("quick", "echo", "failing", "asking")
 HOST = "http://127.0.0.1:8765"
 YEAR_S = 366 * 86_400
@@ -69,7 +73,7 @@ class Served:
             return
         await receive()
         async with (
-            open_web(self._folder, rate_per_minute=100_000) as web,
+            open_web(self._folder, rate_per_minute=100_000, new_id=_counted_ids()) as web,
             anyio.create_task_group() as group,
         ):
             group.start_soon(_let_time_pass, web.clock)
@@ -110,6 +114,12 @@ class Served:
             await app.administration.set_up(principal("acme"), api_key=demo_account("acme").api_key)
 
 
+def _counted_ids() -> Callable[[], str]:
+    """The same ids in every run: the fuzzer learns from what it is answered."""
+    numbers = itertools.count()
+    return lambda: str(uuid.uuid5(uuid.NAMESPACE_URL, str(next(numbers))))
+
+
 def _needs_account(path: str) -> bool:
     return path.startswith((f"{BASE_PATH}/workflows", f"{BASE_PATH}/executions"))
 
@@ -121,12 +131,16 @@ async def _let_time_pass(clock: ManualClock) -> None:
         await anyio.lowlevel.checkpoint()
 
 
-def fuzz(folder: Path, *, examples: int, has_token: bool = True) -> Findings:
-    """Ask the door `examples` times a route, and more for boundaries and sequences."""
+def fuzz(folder: Path, *, examples: int, has_token: bool = True, learns: bool = False) -> Findings:
+    """Ask the door `examples` times a route, and more for boundaries.
+
+    The same requests in every run, unless it `learns`: then also sequences, and with values from
+    our answers, whose times no two runs have alike.
+    """
     app = Served(folder)
     try:
         with get_client(cast("Any", app)):
-            config = _config(app.known_ids, examples=examples, has_token=has_token)
+            config = _config(app.known_ids, examples=examples, has_token=has_token, learns=learns)
             schema = schemathesis.openapi.from_dict(_document(), config=config)
             schema.app = app
             return _run(schema)
@@ -134,7 +148,9 @@ def fuzz(folder: Path, *, examples: int, has_token: bool = True) -> Findings:
         shutdown_lifespans()
 
 
-def _config(known_ids: dict[str, list[str]], *, examples: int, has_token: bool) -> SchemathesisConfig:
+def _config(
+    known_ids: dict[str, list[str]], *, examples: int, has_token: bool, learns: bool
+) -> SchemathesisConfig:
     headers = {"Host": HOST.removeprefix("http://")}
     if has_token:
         headers["Authorization"] = bearer("acme", exp=NOW_S + YEAR_S)["authorization"]
@@ -153,6 +169,10 @@ def _config(known_ids: dict[str, list[str]], *, examples: int, has_token: bool) 
             "continue-on-failure": True,
             "dictionaries": {name: {"values": values} for name, values in known_ids.items()},
             "parameters": {place: {"dictionary": name, "probability": 0.6} for place, name in bound.items()},
+            "phases": {
+                **{name: {"extra-data-sources": {"responses": learns}} for name in LEARNING},
+                "stateful": {"enabled": learns},
+            },
             "checks": {
                 "not_a_server_error": {"expected-statuses": ["2xx", "4xx", "5xx"]},
                 "positive_data_acceptance": {"enabled": False},
@@ -222,7 +242,7 @@ def _fault(case: Any, status: int, body: dict[str, Any]) -> str | None:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
-        seen = fuzz(Path(folder), examples=int(sys.argv[1]) if len(sys.argv) > 1 else 300)
+        seen = fuzz(Path(folder), examples=int(sys.argv[1]) if len(sys.argv) > 1 else 300, learns=True)
     lines = [f"{count:6} {' '.join(map(str, answer))}" for answer, count in sorted(seen.answers.items())]
     sys.stdout.write("\n".join([*lines, *dict.fromkeys(seen.faults), f"{len(seen.faults)} faults", ""]))
     raise SystemExit(1 if seen.faults else 0)

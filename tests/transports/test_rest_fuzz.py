@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from sim_mcp.transports.rest import ROUTES
-from tests.transports.rest_fuzz import EXECUTE, fuzz
+from tests.transports.rest_fuzz import fuzz
+
+pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")  # of values it learnt from us
 
 
 @pytest.mark.requirement("R34", "R37", "R53", "R60")
@@ -20,7 +22,6 @@ def test_nothing_that_is_sent_with_a_token_gets_an_undocumented_answer(tmp_path:
     assert found.faults == []
     reached = {label for label, status, _ in found.answers if status < 300}
     assert {f"{row.method} {row.path}" for row in ROUTES} - reached <= {"POST /executions/{id}/resume"}
-    assert (EXECUTE, 500, "EXECUTION_ERROR") in found.answers
 
 
 @pytest.mark.requirement("R10", "R60")
