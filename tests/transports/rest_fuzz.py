@@ -166,6 +166,7 @@ def _config(
             "seed": 1,
             "headers": headers,
             "workers": 1,
+            "request-timeout": 600,  # of real seconds: a slow machine is no fault
             "continue-on-failure": True,
             "dictionaries": {name: {"values": values} for name, values in known_ids.items()},
             "parameters": {place: {"dictionary": name, "probability": 0.6} for place, name in bound.items()},
