@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -146,6 +147,7 @@ async def open_world(
     transport_of: Callable[[Integration], httpx.AsyncBaseTransport] | None = None,
     connect: Mapping[str, str] | None = None,
     identity_transport: httpx.AsyncBaseTransport | None = None,
+    new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     **changes: Any,
 ) -> AsyncGenerator[World]:
     """The app, open, with both tenants connected to the fake SIM (`connect` names tenant and key)."""
@@ -156,6 +158,7 @@ async def open_world(
         random=lambda: 0.5,
         transport_of=transport_of or (lambda _: fake.transport()),
         identity_transport=identity_transport,
+        new_id=new_id,
     )
     accounts = {name: demo_account(name).api_key for name in TENANTS} if connect is None else connect
     async with open_app(

@@ -64,6 +64,20 @@ class Principal:
                 permission=permission.value,
             )
 
+    def require_named(self, *, tenant_id: str | None = None, organization_id: str | None = None) -> None:
+        """Return when what a request names is this principal's own. `None` names nothing.
+
+        Raises:
+            Forbidden: it names another tenant or organisation, or an organisation where the
+                principal belongs to none: a name only ever narrows, and never chooses.
+        """
+        if tenant_id not in {None, self.tenant_id}:
+            raise Forbidden("The header `Tenant-Id` names another tenant than the token. Leave it out.")
+        if organization_id not in {None, self.organization_id}:
+            raise Forbidden(
+                "The header `Organization-Id` names another organisation than the token. Leave it out."
+            )
+
 
 def parse_permissions(names: Iterable[object]) -> frozenset[Permission]:
     """The integration permissions among `names`; every other name is ignored."""

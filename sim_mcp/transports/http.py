@@ -62,6 +62,8 @@ def build_http_app(
     from starlette.exceptions import HTTPException
     from starlette.middleware import Middleware
 
+    from sim_mcp.transports.http_cors import PagesOfKnownOrigins
+    from sim_mcp.transports.http_failures import no_route, own_mistake
     from sim_mcp.transports.http_guards import KnownHosts, OnlyKnownHosts, RequestIds
 
     settings = app.settings
@@ -78,8 +80,12 @@ def build_http_app(
 
     web = Starlette(
         lifespan=lifespan,
-        middleware=[Middleware(RequestIds, new_request_id), Middleware(OnlyKnownHosts, known)],
-        exception_handlers={HTTPException: _no_route},
+        middleware=[
+            Middleware(RequestIds, new_request_id),
+            Middleware(OnlyKnownHosts, known),
+            Middleware(PagesOfKnownOrigins),
+        ],
+        exception_handlers={HTTPException: no_route, Exception: own_mistake},
         routes=_routes(app, server, sessions, anybody=app.own_principal() if allow_unauthenticated else None),
     )
     web.router.redirect_slashes = False
@@ -106,7 +112,8 @@ def _routes(
     from starlette.routing import Mount, Route
 
     from sim_mcp.transports.http_bearer import METADATA_PATH, RequireBearer
-    from sim_mcp.transports.rest import BASE_PATH, rest_router
+    from sim_mcp.transports.openapi import DOCUMENT_PATH, Document
+    from sim_mcp.transports.rest import BASE_PATH, ROUTES, rest_router
 
     authenticator = Authenticator(app)
     sse = _Sse(server)
@@ -130,6 +137,7 @@ def _routes(
         Route("/mcp", guarded(StreamableHTTPASGIApp(sessions), has_streams=True)),
         Route("/sse", guarded(sse.connect, has_streams=True), methods=["GET"]),
         Mount(_Sse.MESSAGES_PATH, guarded(sse.receive)),
+        Route(BASE_PATH + DOCUMENT_PATH, Document(ROUTES)),
         Mount(BASE_PATH, guarded(rest_router(app))),
     ]
 
@@ -260,18 +268,6 @@ async def _metadata(app: App, request: Request) -> Response:
     return Answer(
         document, headers={"access-control-allow-origin": "*", "cache-control": "public, max-age=3600"}
     )
-
-
-async def _no_route(request: Request, error: Exception) -> Response:
-    from starlette.exceptions import HTTPException
-
-    from sim_mcp.transports.http_answers import plain_problem, request_id_of
-
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    headers = error.headers if isinstance(error, HTTPException) else None
-    words = {404: "There is nothing at this path.", 405: "This path does not know that method."}
-    message = words.get(status, "The request cannot be served.")
-    return plain_problem(status, message, request_id_of(request.scope), headers=headers)
 
 
 async def _serve(server: uvicorn.Server, listener: socket.socket) -> None:

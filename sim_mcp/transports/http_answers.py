@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import JSONResponse
 
 from sim_mcp.model.errors import ErrorCode, Forbidden
-from sim_mcp.transports.problems import http_status, problem_body, rest_body, retry_headers
+from sim_mcp.transports.problems import (
+    INTERNAL_ERROR_CODE,
+    http_status,
+    problem_body,
+    rest_body,
+    retry_headers,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,6 +71,12 @@ def plain_problem(
     """An answer in the error format where there is no error of ours: unknown paths, wrong methods."""
     named = code or _CODES.get(status, ErrorCode.INVALID_INPUT).value
     return Answer(problem_body(status, named, message, request_id), status, headers=headers)
+
+
+def mistake(request_id: str, *, headers: Mapping[str, str] | None = None) -> Answer:
+    """The answer to a request that met a bug of ours: an id, and nothing else."""
+    message = f"The server made a mistake; its log tells more under the request id {request_id!r}."
+    return plain_problem(500, message, request_id, code=INTERNAL_ERROR_CODE, headers=headers)
 
 
 def request_id_of(scope: Scope) -> str:

@@ -44,7 +44,8 @@ class RequestIds:
                 message = {**message, "headers": [*message.get("headers", []), answered]}
             await send(message)
 
-        await self._app({**scope, "headers": headers, REQUEST_ID: request_id}, receive, send_with_id)
+        scope[REQUEST_ID] = request_id  # in place: what stands outside of us answers when all else fails
+        await self._app({**scope, "headers": headers}, receive, send_with_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,9 @@ HTTP_STATUS: dict[ErrorCode, int] = {
 PROTOCOL_ERRORS: dict[type[SimMcpError], int] = {UnknownTool: -32602, Forbidden: -32602, Unauthorized: -32600}
 """Errors that answer an MCP request with a JSON-RPC error of this code; all others are tool results."""
 
+_PHRASES = {413: "Content Too Large"}
+"""RFC 9110's names where the versions of Python differ."""
+
 INTERNAL_ERROR_CODE = "INTERNAL_ERROR"
 """The code of our own bugs: the body says nothing but where to look."""
 
@@ -81,7 +84,7 @@ def problem_body(
     return {
         "statusCode": status,
         "message": message,
-        "error": HTTPStatus(status).phrase,
+        "error": _PHRASES.get(status) or HTTPStatus(status).phrase,
         "code": code,
         "requestId": request_id,
         "executionId": execution_id,

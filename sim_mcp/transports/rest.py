@@ -16,9 +16,12 @@ from starlette.routing import Route, Router
 
 from sim_mcp.model.errors import SimMcpError
 from sim_mcp.transports import rest_executions, rest_integration
-from sim_mcp.transports.http_answers import plain_problem, problem, request_id_of
-from sim_mcp.transports.problems import INTERNAL_ERROR_CODE
+from sim_mcp.transports import rest_operations as about
+from sim_mcp.transports.http_answers import mistake, problem, request_id_of
+from sim_mcp.transports.http_bearer import principal_of
+from sim_mcp.transports.rest_requests import read_query
 from sim_mcp.transports.rest_views import BASE_PATH
+from sim_mcp.transports.schemas import Nothing
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -38,53 +41,62 @@ class _Row:
     method: str
     path: str
     endpoint: Endpoint
+    operation: about.Operation
 
 
 ROUTES = (
-    _Row("POST", "/setup", rest_integration.set_up),
-    _Row("GET", "/settings", rest_integration.settings),
-    _Row("DELETE", "/settings", rest_integration.remove),
-    _Row("GET", "/settings/revisions", rest_integration.revisions),
-    _Row("POST", "/settings/revisions/{revision}/restore", rest_integration.restore),
-    _Row("GET", "/status/{integrationTenantId}", rest_integration.status),
-    _Row("GET", "/integration-tenant/{integrationTenantId}", rest_integration.integration),
-    _Row("GET", "/health", rest_integration.health),
-    _Row("GET", "/workflows", rest_integration.workflows),
-    _Row("GET", "/workflows/{workflowId}/validate", rest_integration.validate),
-    _Row("POST", "/workflows/{workflowId}/execute", rest_executions.execute),
-    _Row("GET", "/jobs/{jobId}/status", rest_executions.job),
-    _Row("GET", "/executions", rest_executions.page),
-    _Row("GET", "/executions/{id}", rest_executions.one),
-    _Row("POST", "/executions/{id}/cancel", rest_executions.cancel),
-    _Row("POST", "/executions/{id}/resume", rest_executions.resume),
+    _Row("POST", "/setup", rest_integration.set_up, about.SET_UP),
+    _Row("GET", "/settings", rest_integration.settings, about.SETTINGS),
+    _Row("DELETE", "/settings", rest_integration.remove, about.REMOVE),
+    _Row("GET", "/settings/revisions", rest_integration.revisions, about.REVISIONS),
+    _Row("POST", "/settings/revisions/{revision}/restore", rest_integration.restore, about.RESTORE),
+    _Row("GET", "/status/{integrationTenantId}", rest_integration.status, about.STATUS),
+    _Row("GET", "/integration-tenant/{integrationTenantId}", rest_integration.integration, about.INTEGRATION),
+    _Row("GET", "/health", rest_integration.health, about.HEALTH),
+    _Row("GET", "/workflows", rest_integration.workflows, about.WORKFLOWS),
+    _Row("GET", "/workflows/{workflowId}/validate", rest_integration.validate, about.VALIDATE),
+    _Row("POST", "/workflows/{workflowId}/execute", rest_executions.execute, about.EXECUTE),
+    _Row("GET", "/jobs/{jobId}/status", rest_executions.job, about.JOB),
+    _Row("GET", "/executions", rest_executions.page, about.EXECUTIONS),
+    _Row("GET", "/executions/{id}", rest_executions.one, about.EXECUTION),
+    _Row("POST", "/executions/{id}/cancel", rest_executions.cancel, about.CANCEL),
+    _Row("POST", "/executions/{id}/resume", rest_executions.resume, about.RESUME),
 )
 
 
 def rest_router(app: App) -> Router:
     """The routes below `BASE_PATH`. Every request must have passed `RequireBearer`."""
-    methods: dict[str, dict[str, Endpoint]] = {}
+    methods: dict[str, dict[str, _Row]] = {}
     for row in ROUTES:
-        methods.setdefault(row.path, {})[row.method] = row.endpoint
+        methods.setdefault(row.path, {})[row.method] = row
     return Router(
-        [
-            Route(path, partial(_answer, app, endpoints), methods=[*endpoints])
-            for path, endpoints in methods.items()
-        ],
+        [Route(path, partial(_answer, app, rows), methods=[*rows]) for path, rows in methods.items()],
         redirect_slashes=False,
     )
 
 
-async def _answer(app: App, endpoints: dict[str, Endpoint], request: Request) -> Response:
+async def _answer(app: App, rows: dict[str, _Row], request: Request) -> Response:
     """The edge: whatever happens inside becomes one well-formed answer."""
     request_id = request_id_of(request.scope)
     try:
-        endpoint = endpoints["GET" if request.method == "HEAD" else request.method]
-        return await endpoint(app, request)
+        row = rows["GET" if request.method == "HEAD" else request.method]
+        _check_named(request)
+        if row.operation.query is Nothing:  # what would be ignored is refused instead
+            read_query(request, Nothing)
+        return await row.endpoint(app, request)
     except SimMcpError as error:
         if error.detail:
             log.info("request %s failed: %s", request_id, error.detail)
         return problem(error, request_id)
     except Exception:  # a bug of ours: the caller gets an id, the log gets the rest
         log.exception("request %s failed", request_id)
-        message = f"The server made a mistake; its log tells more under the request id {request_id!r}."
-        return plain_problem(500, message, request_id, code=INTERNAL_ERROR_CODE)
+        return mistake(request_id)
+
+
+def _check_named(request: Request) -> None:
+    """`Tenant-Id` and `Organization-Id`, as the host platform's clients send them, must be the token's."""
+    principal = principal_of(request.scope)
+    for tenant_id in request.headers.getlist("tenant-id"):
+        principal.require_named(tenant_id=tenant_id or None)
+    for organization_id in request.headers.getlist("organization-id"):
+        principal.require_named(organization_id=organization_id or None)

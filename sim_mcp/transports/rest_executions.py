@@ -109,7 +109,6 @@ async def resume(app: App, request: Request) -> Response:
 
 
 async def _found(app: App, request: Request, any_id: str) -> Execution:
-    read_query(request, Nothing)
     return await app.runs.get(principal_of(request.scope), any_id)
 
 

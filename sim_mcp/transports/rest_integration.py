@@ -12,7 +12,7 @@ from sim_mcp.transports import rest_views as views
 from sim_mcp.transports.http_answers import Answer
 from sim_mcp.transports.http_bearer import principal_of
 from sim_mcp.transports.rest_requests import read_body, read_query
-from sim_mcp.transports.schemas import Nothing, RestoreRequest, RevisionsQuery, SetupRequest, WorkflowsQuery
+from sim_mcp.transports.schemas import RestoreRequest, RevisionsQuery, SetupRequest, WorkflowsQuery
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -30,22 +30,22 @@ async def set_up(app: App, request: Request) -> Response:
         base_url=body.base_url,
         is_enabled=body.enabled,
         organization_id=body.organization_id,
+        workspace_id=body.workspace_id,
     )
     return Answer({"integrationTenantId": report.integration.id}, 201)
 
 
 async def settings(app: App, request: Request) -> Response:
     """GET /settings: what is in force, never the key."""
-    read_query(request, Nothing)
-    found = await app.administration.settings(principal_of(request.scope))
+    principal = principal_of(request.scope)
+    found = await app.administration.settings(principal)
     if found is None:
-        return Answer(views.no_integration_json(app.settings.sim_base_url))
+        return Answer(views.no_integration_json(principal.tenant_id, app.settings.sim_base_url))
     return Answer(views.integration_json(found))
 
 
 async def remove(app: App, request: Request) -> Response:
     """DELETE /settings: remove the integration and destroy its key; 204."""
-    read_query(request, Nothing)
     await app.administration.remove(principal_of(request.scope))
     return Response(status_code=204)
 
@@ -80,7 +80,6 @@ async def integration(app: App, request: Request) -> Response:
 
 async def health(app: App, request: Request) -> Response:
     """GET /health: whether SIM answers this tenant; 503 when it does not, so that monitors notice."""
-    read_query(request, Nothing)
     answer = views.health_json(await app.status.health(principal_of(request.scope)))
     return Answer(answer, 503 if answer["status"] == "failing" else 200)
 
@@ -96,7 +95,6 @@ async def workflows(app: App, request: Request) -> Response:
 
 async def validate(app: App, request: Request) -> Response:
     """GET /workflows/{workflowId}/validate: whether it is deployed and matches what is pinned."""
-    read_query(request, Nothing)
     workflow_id = WorkflowId(request.path_params["workflowId"])
     found = await app.workflows.validate(principal_of(request.scope), workflow_id)
     return Answer(views.validation_json(found))
@@ -108,7 +106,6 @@ def _revision(text: str) -> int:
 
 
 async def _own(app: App, request: Request) -> Integration:
-    read_query(request, Nothing)
     found = await app.administration.settings(principal_of(request.scope))
     if found is None or found.id != request.path_params["integrationTenantId"]:
         raise NotFound("There is no such integration.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=BaseModel)
 
 LARGEST_BODY_BYTES = 10 * 1024 * 1024
+_LONGEST_INTEGER = 300
+"""Digits. Longer ones are beyond any float, which is what SIM reads them as."""
 
 
 async def read_body(request: Request, model: type[M]) -> M:
@@ -68,7 +71,15 @@ def _refuse_size() -> NoReturn:
 
 def _parsed(raw: bytes) -> object:
     try:
-        value = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
+        value = json.loads(
+            raw.decode("utf-8"),
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            parse_int=_bounded,
+            object_pairs_hook=_without_repeats,
+        )
+    except _Unfit as unfit:
+        raise InvalidInput(f"The body is not valid: {unfit}.") from None
     except (ValueError, RecursionError):  # the parser's own words may repeat the body, which may hold a key
         raise InvalidInput("The body is not valid JSON.") from None
     if not is_object(value):
@@ -76,8 +87,32 @@ def _parsed(raw: bytes) -> object:
     return value
 
 
+class _Unfit(ValueError):
+    """JSON that two readers could take for two different things. Says why, quoting nothing."""
+
+
+def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise _Unfit("an object in it has the same key twice")
+    return made
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise _Unfit("a number in it is too large")
+    return value
+
+
+def _bounded(text: str) -> int:
+    if len(text) > _LONGEST_INTEGER:
+        raise _Unfit("a number in it is too large")
+    return int(text)
+
+
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(name)
+    raise _Unfit(f"{name} is no JSON")
 
 
 def _checked(model: type[M], value: object, *, prefix: str) -> M:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from sim_mcp.model.execution import Execution, ExecutionError
     from sim_mcp.model.integration import Integration, Revision
     from sim_mcp.model.json import Json
+    from sim_mcp.model.run import InputField
+    from sim_mcp.transports import rest_answers as answers
 
 _CAMEL = {
     "context_id": "contextId",
@@ -27,7 +29,7 @@ _CAMEL = {
 BASE_PATH = "/api/integration/sim"
 
 
-def execution_json(row: Execution) -> dict[str, Json]:
+def execution_json(row: Execution) -> answers.ExecutionAnswer:
     """One execution with the fields of contract section 10. `executionId` is SIM's run id."""
     return {
         "id": row.id,
@@ -38,14 +40,14 @@ def execution_json(row: Execution) -> dict[str, Json]:
         "workflowId": row.workflow_id,
         "executionId": row.run_id,
         "jobId": row.job_id,
-        "status": row.status.value,
+        "status": row.status,
         "input": row.input,
         "output": row.output,
         "error": _error_json(row.error),
         "pauses": _pauses_json(row.pauses),
         "durationMs": row.duration_ms,
         "attempts": row.attempts,
-        "triggeredBy": row.triggered_by.value,
+        "triggeredBy": row.triggered_by,
         "subject": row.subject,
         "idempotencyKey": row.idempotency_key,
         "createdAt": moment(row.created_at),
@@ -57,11 +59,11 @@ def execution_json(row: Execution) -> dict[str, Json]:
     }
 
 
-def job_json(row: Execution) -> dict[str, Json]:
+def job_json(row: Execution) -> answers.JobAnswer:
     """An execution as a job: `jobId` is our id, and `statusUrl` where to ask for it."""
     return {
         "jobId": row.id,
-        "status": row.status.value,
+        "status": row.status,
         "workflowId": row.workflow_id,
         "executionId": row.run_id,
         "output": row.output,
@@ -75,7 +77,7 @@ def job_json(row: Execution) -> dict[str, Json]:
     }
 
 
-def page_json(page: Page) -> dict[str, Json]:
+def page_json(page: Page) -> answers.ExecutionPage:
     """One page of executions."""
     return {
         "data": [execution_json(row) for row in page.executions],
@@ -84,7 +86,7 @@ def page_json(page: Page) -> dict[str, Json]:
     }
 
 
-def integration_json(found: Integration) -> dict[str, Json]:
+def integration_json(found: Integration) -> answers.SettingsAnswer:
     """The settings in force; of the key, only whether there is one."""
     return {
         "integrationTenantId": found.id,
@@ -100,21 +102,25 @@ def integration_json(found: Integration) -> dict[str, Json]:
     }
 
 
-def no_integration_json(default_base_url: str) -> dict[str, Json]:
+def no_integration_json(tenant_id: str, default_base_url: str) -> answers.SettingsAnswer:
     """The settings of a tenant that has connected nothing yet; `baseUrl` is what setup would use."""
     return {
         "integrationTenantId": None,
+        "tenantId": tenant_id,
+        "organizationId": None,
         "isEnabled": False,
         "hasApiKey": False,
         "baseUrl": default_base_url,
+        "workspaceId": None,
         "revision": None,
         "updatedAt": None,
+        "updatedBy": None,
     }
 
 
-def revisions_json(found: Sequence[Revision], *, limit: int, offset: int) -> dict[str, Json]:
+def revisions_json(found: Sequence[Revision], *, limit: int, offset: int) -> answers.RevisionPage:
     """One page of the settings' history; `changedFields` by the names that REST gives them."""
-    data: list[Json] = [
+    data: list[answers.RevisionAnswer] = [
         {
             "revision": each.revision,
             "organizationId": each.organization_id,
@@ -132,9 +138,9 @@ def revisions_json(found: Sequence[Revision], *, limit: int, offset: int) -> dic
     return {"data": data, "total": len(found)}
 
 
-def discovery_json(found: Discovery) -> dict[str, Json]:
+def discovery_json(found: Discovery) -> answers.WorkflowPage:
     """One page of the account's workflows, each with its inputs, its tool and their drift."""
-    data: list[Json] = [
+    data: list[answers.WorkflowAnswer] = [
         {
             "workflowId": each.summary.workflow_id,
             "name": each.summary.name,
@@ -145,17 +151,7 @@ def discovery_json(found: Discovery) -> dict[str, Json]:
             "runCount": each.summary.run_count,
             "toolName": each.tool_name,
             "isAllowListed": each.tool_name is not None,
-            "inputs": None
-            if each.inputs is None
-            else [
-                {
-                    "name": field.name,
-                    "type": field.type,
-                    "description": field.description,
-                    "default": field.default,
-                }
-                for field in each.inputs.fields
-            ],
+            "inputs": None if each.inputs is None else [_input_json(field) for field in each.inputs.fields],
             "drift": list(each.drift),
         }
         for each in found.workflows
@@ -163,7 +159,7 @@ def discovery_json(found: Discovery) -> dict[str, Json]:
     return {"data": data, "nextCursor": found.next_cursor}
 
 
-def validation_json(found: Validation) -> dict[str, Json]:
+def validation_json(found: Validation) -> answers.ValidationAnswer:
     """Whether a workflow can be executed."""
     return {
         "workflowId": found.deployment.workflow_id,
@@ -174,16 +170,23 @@ def validation_json(found: Validation) -> dict[str, Json]:
     }
 
 
-def health_json(health: SimHealth | None) -> dict[str, Json]:
+def health_json(health: SimHealth | None) -> answers.HealthAnswer:
     """Whether SIM answers this tenant: `ok`, `failing`, or `not_configured`."""
     if health is None:
-        return {"status": "not_configured", "isReachable": False, "isKeyAccepted": False, "problem": None}
+        return {
+            "status": "not_configured",
+            "isReachable": False,
+            "isKeyAccepted": False,
+            "dialect": None,
+            "roundTripMs": None,
+            "problem": None,
+        }
     is_well = health.is_reachable and health.is_key_accepted
     return {
         "status": "ok" if is_well else "failing",
         "isReachable": health.is_reachable,
         "isKeyAccepted": health.is_key_accepted,
-        "dialect": health.dialect.value if health.dialect else None,
+        "dialect": health.dialect,
         "roundTripMs": None if health.round_trip_s is None else round(health.round_trip_s * 1000),
         "problem": health.problem,
     }
@@ -198,7 +201,16 @@ def _maybe_moment(at: datetime | None) -> str | None:
     return None if at is None else moment(at)
 
 
-def _pauses_json(pauses: Json) -> Json:
+def _input_json(field: InputField) -> answers.WorkflowInput:
+    return {
+        "name": field.name,
+        "type": field.type,
+        "description": field.description,
+        "default": field.default,
+    }
+
+
+def _pauses_json(pauses: Json) -> list[dict[str, Json]] | None:
     """What a paused run waits for. The names of the form's own fields are the workflow's: they stay."""
     if not is_array(pauses):
         return None
@@ -207,11 +219,11 @@ def _pauses_json(pauses: Json) -> Json:
     ]
 
 
-def _error_json(error: ExecutionError | None) -> Json:
+def _error_json(error: ExecutionError | None) -> answers.ExecutionFailure | None:
     if error is None:
         return None
     return {
-        "code": error.code.value,
+        "code": error.code,
         "message": error.message,
         "retryable": error.retryable,
         "retryAfterS": error.retry_after_s,

@@ -13,6 +13,7 @@ from dirty_equals import IsInt, IsStr, IsUUID
 from inline_snapshot import snapshot
 
 from sim_mcp.sim.fake import demo_account, faults, workflow_id
+from sim_mcp.transports.rest_views import BASE_PATH
 from tests.transports.web import Web, bearer, open_web
 from tests.world import SECRET
 
@@ -312,10 +313,19 @@ async def test_a_foreign_workflow_answers_exactly_like_an_unknown_one(web: Web) 
 
 @pytest.mark.requirement("R11", "R35")
 async def test_nothing_that_is_sent_changes_the_tenant(web: Web) -> None:
-    """Headers that name a tenant are not authority."""
+    """A header is no authority: it may repeat what the token says, and nothing else."""
+    mine = bearer("globex", organizationId="org-1")
     await web.execute("acme", QUICK)
-    headers = bearer("globex") | {"tenant-id": "acme", "x-tenant-id": "acme", "organization-id": "acme"}
-    assert (await web.ask("GET", "/executions", by=headers)).json()["total"] == 0
+    for headers in ({"tenant-id": "acme"}, {"organization-id": "org-2"}):
+        for method, path in (("GET", "/executions"), ("POST", f"/workflows/{QUICK}/execute")):
+            refused = await web.ask(method, path, by=mine | headers)
+            assert (refused.status_code, refused.json()["code"]) == (403, "FORBIDDEN")
+    twice = [*mine.items(), ("tenant-id", "globex"), ("tenant-id", "acme")]
+    assert (await web.client.get(f"{BASE_PATH}/executions", headers=twice)).status_code == 403
+    whole_tenant = bearer("globex") | {"organization-id": "org-1"}
+    assert (await web.ask("GET", "/executions", by=whole_tenant)).status_code == 403
+    same = {"tenant-id": "globex", "organization-id": "org-1", "x-tenant-id": "acme", "language": "en"}
+    assert (await web.ask("GET", "/executions", by=mine | same)).json()["total"] == 0
 
 
 @pytest.mark.requirement("R13", "R35")

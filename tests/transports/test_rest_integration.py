@@ -11,7 +11,10 @@ from dirty_equals import IsUUID
 from inline_snapshot import snapshot
 
 from sim_mcp.sim.fake import demo_account, faults, workflow_id
+from sim_mcp.transports.http_bearer import CallerToken
+from sim_mcp.transports.tokens_jwt import Verified
 from tests.transports.web import ALL, Web, bearer, open_web
+from tests.world import principal
 
 pytestmark = pytest.mark.anyio
 
@@ -263,21 +266,26 @@ async def test_a_missing_path_and_a_wrong_method_speak_the_error_format(web: Web
 @pytest.mark.requirement("R60")
 async def test_a_mistake_of_ours_tells_the_caller_nothing(web: Web, caplog: pytest.LogCaptureFixture) -> None:
     """500 with the request's id; the rest is in the log."""
-    from sim_mcp.transports.rest import _answer
+    from sim_mcp.transports.rest import _answer, _Row
+    from sim_mcp.transports.rest_operations import SETTINGS
 
     async def broken(*_: object) -> Any:
         raise RuntimeError("at /secret/path with a key")
 
+    from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
     from starlette.requests import Request
 
+    verified = Verified(principal=principal("acme"), issuer="test")
     scope: dict[str, Any] = {
         "type": "http",
         "method": "GET",
         "path": "/",
         "headers": [],
+        "query_string": b"",
+        "user": AuthenticatedUser(CallerToken.of(verified)),
         "sim_mcp_request_id": "r-1",
     }
-    answer = await _answer(web.world.app, {"GET": broken}, Request(scope))
+    answer = await _answer(web.world.app, {"GET": _Row("GET", "/", broken, SETTINGS)}, Request(scope))
     assert answer.status_code == 500
     assert b"secret" not in answer.body
     assert b'"requestId":"r-1"' in bytes(answer.body)

@@ -14,12 +14,14 @@ import httpx
 import jwt
 from mcp.server.lowlevel import Server
 from sse_starlette.sse import AppStatus
+from starlette.types import ASGIApp
 
 from sim_mcp.model.clock import ManualClock
 from sim_mcp.sim.fake import FakeSim
 from sim_mcp.transports.http import ServerFactory, build_http_app
 from sim_mcp.transports.mcp import build_server
 from sim_mcp.transports.rest_views import BASE_PATH
+from tests.transports.rest_document import DOCUMENTED
 from tests.world import SECRET, World, open_world
 
 HOST = "http://127.0.0.1:8765"
@@ -75,16 +77,18 @@ class Web:
     world: World
     client: httpx.AsyncClient
     clock: ManualClock
+    application: ASGIApp
     seen: list[httpx.Response] = field(default_factory=list[httpx.Response])
 
     async def ask(
         self, method: str, path: str, *, by: str | dict[str, str] = "acme", **more: Any
     ) -> httpx.Response:
-        """A REST request by somebody of tenant `by`, or with exactly these headers."""
+        """The documented answer to somebody of tenant `by`, or to exactly these headers."""
         headers = bearer(by) if isinstance(by, str) else by
         headers = headers | more.pop("headers", {})
         answer = await self.client.request(method, BASE_PATH + path, headers=headers, **more)
         self.seen.append(answer)
+        DOCUMENTED.check(method, path, answer)
         return answer
 
     async def allow(self, tenant: str, *workflows: str) -> None:
@@ -125,4 +129,4 @@ async def open_web(
             web.router.lifespan_context(web),
             httpx.AsyncClient(transport=transport, base_url=HOST) as client,
         ):
-            yield Web(world=world, client=client, clock=clock)
+            yield Web(world=world, client=client, clock=clock, application=web)
