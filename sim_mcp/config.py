@@ -24,6 +24,7 @@ from sim_mcp.model.principal import Permission
 PREFIX = "SIM_MCP_"
 CONFIG_FILE = "sim-mcp.toml"
 PERMISSIONS = tuple(permission.value for permission in Permission)
+CLIENT_PLACES = ("APPDATA", "XDG_CONFIG_HOME", "CLAUDE_CONFIG_DIR")
 DEFAULT_SIM_BASE_URL = "https://www.sim.ai"
 
 Words = Annotated[tuple[str, ...], NoDecode]
@@ -269,6 +270,11 @@ def known_variables() -> dict[str, str]:
         ("SIM_API_KEY" if name == "sim_api_key" else PREFIX + name.upper()): field.description or ""
         for name, field in Settings.model_fields.items()
     }
+
+
+def client_places() -> dict[str, str]:
+    """What moves other programs' configuration files, as far as it is set; no setting of ours."""
+    return {name: os.environ[name] for name in CLIENT_PLACES if name in os.environ}
 
 
 def _read_file(config: Path | None) -> dict[str, Any]:

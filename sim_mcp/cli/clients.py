@@ -6,7 +6,6 @@ Claude Code expands `${NAME}`, Cursor `${env:NAME}`, and VS Code asks for `${inp
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -124,8 +123,10 @@ class Machine:
     @classmethod
     def here(cls) -> Machine:
         """This machine, this person, this directory."""
+        from sim_mcp.config import client_places
+
         system: System = {"win32": "windows", "darwin": "macos"}.get(sys.platform, "linux")  # pyright: ignore[reportAssignmentType]  # exactly these
-        return cls(system=system, home=Path.home(), project=Path.cwd(), environment=os.environ)
+        return cls(system=system, home=Path.home(), project=Path.cwd(), environment=client_places())
 
     @property
     def applications(self) -> PurePath:

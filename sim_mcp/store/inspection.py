@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import stat
 import threading
 from contextlib import closing
@@ -106,6 +105,8 @@ async def allow_list_owners(store: Store) -> Sequence[TenantId]:
 
 
 def _inspect(path: Path, is_over: threading.Event) -> FileFindings:
+    import sqlite3
+
     if not path.exists():
         return FileFindings(path=path, exists=False)
     is_private = os.name != "posix" or not stat.S_IMODE(path.stat().st_mode) & 0o077
