@@ -31,6 +31,8 @@ class Seams:
     new_id: Callable[[], str] = lambda: str(uuid.uuid4())
     random: Callable[[], float] = random.random
     transport_of: Callable[[Integration], httpx.AsyncBaseTransport] | None = None
+    identity_transport: Callable[[], httpx.AsyncBaseTransport] | None = None
+    """Stands in for the network to the identity provider."""
     observers: Sequence[Observer] = ()
 
 
@@ -80,6 +82,7 @@ class App:
     store: Store
     facts: Facts
     follower: Follower
+    identity_transport: Callable[[], httpx.AsyncBaseTransport] | None = None
 
     async def ping(self) -> None:
         """Return when the database answers.

@@ -13,6 +13,7 @@
     ├── MonthlyLimitReached     402  our own limit
     ├── CircuitOpen             503  SIM was failing; refused without asking it
     ├── StoreUnavailable        503  our database
+    ├── IdentityUnavailable     503  the identity provider's keys
     ├── OutcomeUnknown          504  the answer was lost; the run is being reconciled
     └── SimError                     what SIM answered, or failed to answer; says whether a run began
         ├── SimRejectedKey      401  "run setup again"
@@ -179,6 +180,13 @@ class CircuitOpen(SimMcpError):
 
 class StoreUnavailable(SimMcpError):
     """Our own database failed; nothing was sent to SIM without a row."""
+
+    code = ErrorCode.SIM_UNAVAILABLE
+    retryable = True
+
+
+class IdentityUnavailable(SimMcpError):
+    """The identity provider's keys cannot be read: nobody can tell whether the token is good."""
 
     code = ErrorCode.SIM_UNAVAILABLE
     retryable = True

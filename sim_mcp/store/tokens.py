@@ -104,8 +104,8 @@ class Tokens:
             )
         return token, secret
 
-    async def verify(self, secret: str, now: datetime) -> Principal | None:
-        """Whom `secret` stands for at `now`; `None` for unknown, expired and revoked ones alike.
+    async def verify(self, secret: str, now: datetime) -> Token | None:
+        """The token with this `secret`, in force at `now`; `None` for unknown, expired and revoked ones.
 
         Notes the use, at most once a minute. Comparing takes no time that tells about the secret:
         what is looked up is its hash.
@@ -120,7 +120,7 @@ class Tokens:
             return None
         if token.last_used_at is None or now - token.last_used_at >= _TOUCH_EVERY:
             await self._touch(token, now)
-        return token.principal
+        return token
 
     async def list(self, tenant_id: TenantId) -> tuple[Token, ...]:
         """The tenant's tokens, newest first, revoked and expired ones too."""

@@ -1,18 +1,21 @@
 """Who is calling: bearer tokens become principals here, and nowhere else.
 
 Two kinds of token are accepted: the server's own opaque ones, looked up at every use so that a
-revoked one counts at once, and JWTs of the host platform (`tokens_jwt`), remembered for a minute.
+revoked one counts at once, and JSON Web Tokens (`tokens_jwt`), remembered for a minute.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from sim_mcp.model.errors import Unauthorized
 from sim_mcp.model.principal import Principal
-from sim_mcp.transports.tokens_jwt import LONGEST_TOKEN_BYTES, Verified, verify_jwt
+from sim_mcp.transports.jwks import KeyRing
+from sim_mcp.transports.token_claims import Verified
+from sim_mcp.transports.tokens_jwt import LONGEST_TOKEN_BYTES, verify_jwt
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -52,7 +55,11 @@ class Authenticator:
     def __init__(self, app: App) -> None:
         self._settings = app.settings
         self._tokens = app.tokens
-        self._clock = app.tokens.clock
+        self.clock = app.tokens.clock
+        url = app.settings.auth_jwks_url
+        self._ring = (
+            None if url is None else KeyRing(url, clock=self.clock, open_transport=app.identity_transport)
+        )
         self._remembered: OrderedDict[bytes, tuple[float, Verified]] = OrderedDict()
 
     async def authenticate(self, header: str | None) -> Verified:
@@ -60,25 +67,31 @@ class Authenticator:
 
         Raises:
             Unauthorized: no bearer token, or one that is not valid now.
-            StoreUnavailable: our database could not be asked; it says nothing about the token.
+            StoreUnavailable, IdentityUnavailable: our database, or the identity provider, could not be
+                asked; it says nothing about the token.
         """
         token = bearer_token(header)
         if token is None:
             raise Unauthorized("This needs a bearer token: send `Authorization: Bearer …`.")
-        now = self._clock.now()
+        now = self.clock.now()
         if token.startswith(OWN_TOKEN_PREFIX):
             return await self._own(token, now)
-        return self._jwt(token, now)
+        return await self._jwt(token, now)
 
     async def _own(self, token: str, now: datetime) -> Verified:
-        principal = await self._tokens.verify(token, now)
-        if principal is None:
+        known = await self._tokens.verify(token, now)
+        if known is None:
             raise Unauthorized(
                 "The token is unknown, expired or revoked. `sim-mcp token create` makes a new one."
             )
-        return Verified(principal=principal, issuer=OWN_ISSUER)
+        ends_at = known.expires_at
+        return Verified(
+            principal=known.principal,
+            issuer=OWN_ISSUER,
+            expires_at_s=None if ends_at is None else math.ceil(ends_at.timestamp()),
+        )
 
-    def _jwt(self, token: str, now: datetime) -> Verified:
+    async def _jwt(self, token: str, now: datetime) -> Verified:
         if len(token) > LONGEST_TOKEN_BYTES:
             raise Unauthorized(f"The token is longer than {LONGEST_TOKEN_BYTES} bytes.")
         key = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
@@ -88,7 +101,7 @@ class Authenticator:
             self._remembered.move_to_end(key)
             return known
         self._remembered.pop(key, None)
-        verified = verify_jwt(token, self._settings, now)
+        verified = await verify_jwt(token, self._settings, now, self._ring)
         ends_at_s = now_s + REMEMBERED_S
         if verified.expires_at_s is not None:
             ends_at_s = min(ends_at_s, verified.expires_at_s)

@@ -105,7 +105,9 @@ def _routes(
     from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
     from starlette.routing import Mount, Route
 
-    from sim_mcp.transports.http_bearer import METADATA_PATH, RequireBearer
+    from sim_mcp.transports.http_bearer import RequireBearer
+    from sim_mcp.transports.http_metadata import metadata_routes
+    from sim_mcp.transports.open_streams import WhileValid
     from sim_mcp.transports.rest import BASE_PATH, rest_router
 
     authenticator = Authenticator(app)
@@ -116,12 +118,15 @@ def _routes(
             inner, authenticator, public_url=app.settings.public_url, unauthenticated_as=anybody
         )
 
+    def streaming(inner: ASGIApp) -> ASGIApp:
+        return guarded(inner if anybody is not None else WhileValid(inner, authenticator, facts=app.facts))
+
     return [
         Route("/healthz", _healthz),
         Route("/readyz", partial(_readyz, app)),
-        Route(METADATA_PATH, partial(_metadata, app)),
-        Route("/mcp", guarded(StreamableHTTPASGIApp(sessions))),
-        Route("/sse", guarded(sse.connect), methods=["GET"]),
+        *metadata_routes(app.settings),
+        Route("/mcp", streaming(StreamableHTTPASGIApp(sessions))),
+        Route("/sse", streaming(sse.connect), methods=["GET"]),
         Mount(_Sse.MESSAGES_PATH, guarded(sse.receive)),
         Mount(BASE_PATH, guarded(rest_router(app))),
     ]
@@ -182,11 +187,14 @@ async def check_authentication(app: App, *, host: str, allow_unauthenticated: bo
                 "only. Bind to 127.0.0.1, or configure authentication."
             )
         return
-    if app.settings.auth_jwt_secret is None and not await app.tokens.is_any_usable(app.tokens.clock.now()):
+    settings = app.settings
+    if settings.auth_jwt_secret is not None or settings.auth_jwks_url is not None:
+        return
+    if not await app.tokens.is_any_usable(app.tokens.clock.now()):
         raise InvalidInput(
             "Nobody could call this server: no authentication is configured. Create a token with "
-            "`sim-mcp token create`, or set SIM_MCP_AUTH_JWT_SECRET; to try things out on this machine "
-            "alone, use --insecure-no-auth."
+            "`sim-mcp token create`, or set SIM_MCP_AUTH_JWT_SECRET or SIM_MCP_AUTH_JWKS_URL; to try things "
+            "out on this machine alone, use --insecure-no-auth."
         )
 
 
@@ -233,24 +241,6 @@ async def _readyz(app: App, request: Request) -> Response:
     except SimMcpError as error:
         return problem(error, request_id_of(request.scope))
     return Answer({"status": "ready"})
-
-
-async def _metadata(app: App, request: Request) -> Response:
-    """RFC 9728: what this resource is called, and who issues tokens for it if anybody is known to."""
-    from sim_mcp.transports.http_answers import Answer
-    from sim_mcp.transports.http_bearer import base_url
-
-    issuer = app.settings.auth_issuer
-    document: dict[str, Any] = {
-        "resource": base_url(request.scope, app.settings.public_url) + "/mcp",
-        "resource_name": "sim-mcp",
-        "bearer_methods_supported": ["header"],
-    }
-    if issuer is not None and issuer.startswith("https://"):
-        document["authorization_servers"] = [issuer]
-    return Answer(
-        document, headers={"access-control-allow-origin": "*", "cache-control": "public, max-age=3600"}
-    )
 
 
 async def _no_route(request: Request, error: Exception) -> Response:

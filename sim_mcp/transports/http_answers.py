@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse
 
-from sim_mcp.model.errors import ErrorCode
+from sim_mcp.model.errors import ErrorCode, Forbidden
 from sim_mcp.transports.problems import http_status, problem_body, rest_body, retry_headers
 
 if TYPE_CHECKING:
@@ -43,7 +43,9 @@ def problem(
 ) -> Answer:
     """The answer to a request that failed with `error`."""
     body = rest_body(error, request_id, execution_id=execution_id)
-    return Answer(body, http_status(error), headers={**retry_headers(error), **(headers or {})})
+    return Answer(
+        body, http_status(error), headers={**retry_headers(error), **_missing_scope(error), **(headers or {})}
+    )
 
 
 def plain_problem(
@@ -57,6 +59,13 @@ def plain_problem(
     """An answer in the error format where there is no error of ours: unknown paths, wrong methods."""
     named = code or _CODES.get(status, ErrorCode.INVALID_INPUT).value
     return Answer(problem_body(status, named, message, request_id), status, headers=headers)
+
+
+def _missing_scope(error: SimMcpError | ExecutionError) -> dict[str, str]:
+    """The challenge that a client may answer with a wider token; `RequireBearer` adds where to get one."""
+    if not isinstance(error, Forbidden) or error.permission is None:
+        return {}
+    return {"www-authenticate": f'Bearer error="insufficient_scope", scope="{error.permission}"'}
 
 
 def request_id_of(scope: Scope) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sim_mcp.model.errors import (
     ErrorCode,
     Forbidden,
+    IdentityUnavailable,
     InvalidInput,
     SimMcpError,
     StoreUnavailable,
@@ -52,8 +53,8 @@ INTERNAL_ERROR_CODE = "INTERNAL_ERROR"
 
 def http_status(error: SimMcpError | ExecutionError) -> int:
     """The HTTP status of `error`; of an execution's error, by its code."""
-    if isinstance(error, StoreUnavailable):
-        return 503  # our own database, not SIM behind us
+    if isinstance(error, StoreUnavailable | IdentityUnavailable):
+        return 503  # what we ourselves stand on, not SIM behind us
     return HTTP_STATUS[error.code]
 
 
