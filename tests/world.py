@@ -125,13 +125,19 @@ async def open_world(
     clock: Clock | None = None,
     needs: Needs | None = None,
     transport_of: Callable[[Integration], httpx.AsyncBaseTransport] | None = None,
+    identity_transport: Callable[[], httpx.AsyncBaseTransport] | None = None,
     connect: Mapping[str, str] | None = None,
     **changes: Any,
 ) -> AsyncGenerator[World]:
     """The app, open, with both tenants connected to the fake SIM (`connect` names tenant and key)."""
     now = clock or ManualClock()
     fake = sim or FakeSim(time=SandboxTime(now))
-    seams = Seams(clock=now, random=lambda: 0.5, transport_of=transport_of or (lambda _: fake.transport()))
+    seams = Seams(
+        clock=now,
+        random=lambda: 0.5,
+        transport_of=transport_of or (lambda _: fake.transport()),
+        identity_transport=identity_transport,
+    )
     accounts = {name: demo_account(name).api_key for name in TENANTS} if connect is None else connect
     async with open_app(
         settings(folder, **changes), needs=needs or Needs(follows_up=False, drain_s=0), seams=seams

@@ -56,7 +56,11 @@ def test_every_error_becomes_a_rest_body(kind: type[SimMcpError]) -> None:
     error = kind("What happened.")
     error.execution_id = "row-1"
     body = problems.rest_body(error, "request-1")
-    expected = 503 if issubclass(kind, errors.StoreUnavailable) else problems.HTTP_STATUS[kind.code]
+    expected = (
+        503
+        if issubclass(kind, errors.StoreUnavailable | errors.IdentityUnavailable)
+        else problems.HTTP_STATUS[kind.code]
+    )
     assert body["statusCode"] == problems.http_status(error) == expected
     assert (body["message"], body["code"]) == ("What happened.", kind.code.value)
     assert (body["requestId"], body["executionId"]) == ("request-1", "row-1")
