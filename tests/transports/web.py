@@ -13,6 +13,7 @@ import anyio.lowlevel
 import httpx
 import jwt
 from mcp.server.lowlevel import Server
+from starlette.types import ASGIApp
 
 from sim_mcp.model.clock import ManualClock
 from sim_mcp.sim.fake import FakeSim
@@ -73,6 +74,7 @@ class Web:
     world: World
     client: httpx.AsyncClient
     clock: ManualClock
+    application: ASGIApp
     seen: list[httpx.Response] = field(default_factory=list[httpx.Response])
 
     async def ask(
@@ -118,4 +120,4 @@ async def open_web(
             web.router.lifespan_context(web),
             httpx.AsyncClient(transport=transport, base_url=HOST) as client,
         ):
-            yield Web(world=world, client=client, clock=clock)
+            yield Web(world=world, client=client, clock=clock, application=web)
