@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+from anyio.abc import SocketAttribute, SocketStream
 
 from sim_mcp.model.clock import ManualClock
 from sim_mcp.model.errors import IdentityUnavailable, Unauthorized
@@ -312,3 +313,31 @@ async def test_a_provider_that_cannot_be_reached_is_logged_without_its_words(
     with pytest.raises(IdentityUnavailable):
         await KeyRing(JWKS_URL, clock=clock, open_transport=Broken).current()
     assert caplog.messages == ["the identity provider's keys cannot be read: no usable answer (ConnectError)"]
+
+
+@pytest.mark.sockets
+@pytest.mark.requirement("R60")
+async def test_keys_are_read_over_a_real_connection_and_through_no_proxy(
+    provider: IdentityProvider, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the environment names: keys come from the configured address, or not at all."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "")
+    body = json.dumps({"keys": provider.published}).encode()
+
+    async def answer(stream: SocketStream) -> None:
+        async with stream:
+            await stream.receive()
+            await stream.send(
+                b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+            )
+            await stream.send(body)
+
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+        port = listener.extra(SocketAttribute.local_port)  # noqa: S610 - a listener, not a query
+        async with anyio.create_task_group() as group:
+            group.start_soon(listener.serve, answer)
+            ring = KeyRing(f"http://127.0.0.1:{port}/keys", clock=clock)
+            assert len((await ring.current()).keys) == 3
+            group.cancel_scope.cancel()

@@ -13,8 +13,15 @@ import anyio
 import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from pydantic import SecretStr
 
+from sim_mcp.config import Settings
+from sim_mcp.model.clock import ManualClock
+from sim_mcp.model.errors import Unauthorized
 from sim_mcp.transports.jwks import FETCH_EVERY_S
+from sim_mcp.transports.tokens_jwt import verify_jwt
 from tests.transports.identity_provider import (
     AUDIENCE,
     ISSUER,
@@ -27,7 +34,7 @@ from tests.transports.identity_provider import (
     public_jwk,
     rsa_key,
 )
-from tests.transports.web import NOW_S, Web, open_web, signed
+from tests.transports.web import NOW_S, Web, claims, open_web, signed
 from tests.world import SECRET
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("R10", "R60")]
@@ -277,3 +284,45 @@ async def test_a_key_of_another_tenant_s_provider_is_nobody_s_here(tmp_path: Pat
         theirs = jwt.encode(provider_claims("globex"), ATTACKER, algorithm="RS256", headers={"kid": "rsa-1"})
         answer = await web.ask("GET", "/settings", by={"authorization": f"Bearer {theirs}"})
         assert answer.status_code == 401
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+CLAIMS = st.dictionaries(
+    st.sampled_from(sorted({*claims(), "sub", "aud", "iss", "nbf", "code", "typ"})), JSON
+)
+HEADERS = st.dictionaries(st.sampled_from(["typ", "kid", "jku", "jwk", "x5u", "crit", "b64", "cty"]), JSON)
+
+
+@settings(deadline=None)
+@given(changes=CLAIMS, header=HEADERS)
+@example(changes={}, header={})
+def test_whatever_is_signed_names_one_plain_tenant_or_nobody(
+    changes: dict[str, Any], header: dict[str, Any]
+) -> None:
+    """No mixture of claims and headers crashes the check, or gets past it as something odd."""
+    token = forged(header | {"alg": "HS256"}, claims() | changes, SECRET.encode())
+    try:
+        found = anyio.run(verify_jwt, token, Settings(auth_jwt_secret=SecretStr(SECRET)), ManualClock().now())
+    except Unauthorized:
+        assert changes or header
+        return
+    who = found.principal
+    assert who.tenant_id == (claims() | changes)["tenantId"]
+    for name in (who.tenant_id, who.subject, who.organization_id or "none"):
+        assert name.strip() == name != ""
+        assert name.isprintable()
+
+
+@settings(deadline=None)
+@given(
+    token=st.text(max_size=60)
+    | st.from_regex(r"[A-Za-z0-9_-]{0,9}(\.[A-Za-z0-9_-]{0,9}){0,4}", fullmatch=True)
+)
+def test_whatever_is_not_signed_is_refused(token: str) -> None:
+    """Refused, and never a crash."""
+    with pytest.raises(Unauthorized):
+        anyio.run(verify_jwt, token, Settings(auth_jwt_secret=SecretStr(SECRET)), ManualClock().now())
