@@ -81,30 +81,33 @@ class Settings(BaseSettings):
     )
     auth_jwks_url: str | None = Field(
         default=None,
-        description="URL of the identity provider's JSON Web Key Set, which verifies RS256, ES256 and EdDSA "
-        "tokens; needs `SIM_MCP_AUTH_AUDIENCE`.",
-    )
-    auth_algorithms: Words = Field(
-        default=("HS256", "RS256", "ES256", "EdDSA"),
-        description="Signatures that bearer tokens may carry. HS256 counts with the shared secret only, the "
-        "others with keys of the key set only.",
+        description="URL of the identity provider's public keys (JWK Set), which verify RS256, ES256 and "
+        "EdDSA bearer tokens; https, or http on a loopback host. Needs `SIM_MCP_AUTH_AUDIENCE`.",
     )
     auth_issuer: str | None = Field(default=None, description="Required `iss` of a token, when set.")
     auth_audience: str | None = Field(
         default=None,
-        description="Required `aud` of a token, when set; with a key set it must be: usually this server's "
-        "resource URL, `https://…/mcp`.",
+        description="Required `aud` of a token, when set; required with a JWKS URL. By RFC 8707 it is the "
+        "URL of the MCP endpoint.",
     )
-    auth_claim_tenant: str = Field(default="tenantId", description="Claim that names the tenant.")
-    auth_claim_organization: str = Field(default="organizationId", description="Claim of the organisation.")
+    auth_claim_tenant: str = Field(
+        default="tenantId",
+        min_length=1,
+        description="Claim that names the tenant; `a.b` is claim `b` inside claim `a`, here and below.",
+    )
+    auth_claim_organization: str = Field(
+        default="organizationId", min_length=1, description="Claim of the organisation."
+    )
     auth_claim_subject: Words = Field(
-        default=("sub", "id"), description="Claims that may name the caller, in order."
+        default=("sub", "id"), min_length=1, description="Claims that may name the caller, in order."
     )
     auth_claim_permissions: str = Field(
         default="permissions",
-        description="Claim that lists permissions: an array, or words with spaces between (OAuth's `scope`).",
+        min_length=1,
+        description="Claim that lists permissions: an array of names, or a text with spaces between them "
+        "(`scope`).",
     )
-    auth_claim_role: str = Field(default="role", description="Claim of the role.")
+    auth_claim_role: str = Field(default="role", min_length=1, description="Claim of the role.")
     auth_role_permissions: dict[str, list[str]] = Field(
         default_factory=lambda: {role: list(PERMISSIONS) for role in ("SUPER_ADMIN", "ADMIN")},
         description="JSON: permissions of each role, for tokens that carry only a role.",
@@ -151,7 +154,6 @@ class Settings(BaseSettings):
         "sim_allowed_hosts",
         "permissions",
         "auth_claim_subject",
-        "auth_algorithms",
         "allowed_hosts",
         "allowed_origins",
         "redact_keys",
@@ -175,40 +177,42 @@ class Settings(BaseSettings):
     def _long_secret(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value().encode()) < 32:
             raise ValueError("is shorter than 32 bytes, which anyone can guess; use a longer secret")
-        return value
-
-    @field_validator("auth_algorithms")
-    @classmethod
-    def _know_algorithms(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        known = ("HS256", "RS256", "ES256", "EdDSA")
-        if wrong := [word for word in value if word not in known]:
-            raise ValueError(f"unknown algorithm {wrong[0]!r}; known are {', '.join(known)}")
+        if value is not None and value.get_secret_value().lstrip().startswith("-----BEGIN"):
+            raise ValueError(
+                "is a key of a key pair, no shared secret; name its set in SIM_MCP_AUTH_JWKS_URL"
+            )
         return value
 
     @field_validator("auth_role_permissions")
     @classmethod
     def _know_role_permissions(cls, value: dict[str, list[str]]) -> dict[str, list[str]]:
-        for role, words in value.items():
-            if wrong := [word for word in words if word not in PERMISSIONS]:
-                raise ValueError(f"unknown permission {wrong[0]!r} of role {role!r}")
+        known = {permission.value for permission in Permission}
+        if wrong := sorted({name for names in value.values() for name in names} - known):
+            raise ValueError(f"unknown permission {wrong[0]!r}; known are {', '.join(sorted(known))}")
         return value
 
     @field_validator("auth_jwks_url")
     @classmethod
-    def _private_fetch(cls, value: str | None) -> str | None:
-        parts = urlsplit(value or "https://host")
-        is_local = parts.hostname in {"127.0.0.1", "::1", "localhost"}
-        if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and is_local)):
-            raise ValueError("must be an https:// URL: whoever can change the keys on the way can be anybody")
+    def _safe_keys_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        is_local = parts.scheme == "http" and parts.hostname in {"127.0.0.1", "localhost", "::1"}
+        if not parts.hostname or not (parts.scheme == "https" or is_local):
+            raise ValueError(
+                "must begin with https:// (http:// only on this machine: keys decide who is let in)"
+            )
+        if "@" in parts.netloc or parts.fragment:
+            raise ValueError("must carry neither a user name nor a fragment")
         return value
 
     @model_validator(mode="after")
-    def _audience_with_keys(self) -> Settings:
+    def _audience_of_keys(self) -> Settings:
         if self.auth_jwks_url is not None and not self.auth_audience:
-            resource = f"{(self.public_url or 'https://your.host').rstrip('/')}/mcp"
+            resource = (self.public_url or "https://mcp.example.com").rstrip("/") + "/mcp"
             raise ValueError(
-                "SIM_MCP_AUTH_JWKS_URL needs SIM_MCP_AUTH_AUDIENCE, or tokens that the identity provider "
-                f"made for other services would count here; set it to {resource!r} there and here"
+                "auth_audience is required with SIM_MCP_AUTH_JWKS_URL, because the provider signs tokens for "
+                f"others too; set it to the URL of this resource, like {resource}"
             )
         return self
 
@@ -309,6 +313,7 @@ def _nearest(name: str, known: list[str]) -> str:
 
 def _variable(location: tuple[int | str, ...], message: str) -> str:
     if not location:
-        return next((PREFIX + word.upper() for word in message.split() if word.endswith("_url")), "settings")
+        named = (word for word in message.split() if word in Settings.model_fields)
+        return next((PREFIX + word.upper() for word in named), "settings")
     name = str(location[0])
     return name if name == "SIM_API_KEY" else PREFIX + name.upper()

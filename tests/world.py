@@ -145,8 +145,8 @@ async def open_world(
     clock: Clock | None = None,
     needs: Needs | None = None,
     transport_of: Callable[[Integration], httpx.AsyncBaseTransport] | None = None,
+    identity_transport: Callable[[], httpx.AsyncBaseTransport] | None = None,
     connect: Mapping[str, str] | None = None,
-    identity_transport: httpx.AsyncBaseTransport | None = None,
     new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     **changes: Any,
 ) -> AsyncGenerator[World]:

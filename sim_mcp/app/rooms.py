@@ -31,8 +31,8 @@ class Seams:
     new_id: Callable[[], str] = lambda: str(uuid.uuid4())
     random: Callable[[], float] = random.random
     transport_of: Callable[[Integration], httpx.AsyncBaseTransport] | None = None
-    identity_transport: httpx.AsyncBaseTransport | None = None
-    """How the identity provider's keys are fetched; the network by default."""
+    identity_transport: Callable[[], httpx.AsyncBaseTransport] | None = None
+    """Stands in for the network to the identity provider."""
     observers: Sequence[Observer] = ()
 
 
@@ -84,6 +84,7 @@ class App:
     store: Store
     facts: Facts
     follower: Follower
+    identity_transport: Callable[[], httpx.AsyncBaseTransport] | None = None
 
     async def ping(self) -> None:
         """Return when the database answers.

@@ -146,6 +146,7 @@ class Wiring:
             store=self._store,
             facts=self._facts,
             follower=self._follower,
+            identity_transport=self._outside.identity_transport,
         )
 
     async def start_background(self) -> None:

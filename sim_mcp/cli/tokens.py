@@ -11,18 +11,22 @@ import typer
 from sim_mcp.cli.exits import Misuse
 from sim_mcp.cli.groups import group
 from sim_mcp.cli.options import AsJson, Config, Organization, Tenant
-from sim_mcp.cli.printing import moment, note, print_json, print_table, say
+from sim_mcp.cli.printing import moment, note, print_json, print_table, safe, say
 from sim_mcp.cli.session import with_app
 from sim_mcp.model.clock import SystemClock
-from sim_mcp.model.errors import NotFound
+from sim_mcp.model.errors import Conflict, NotFound
 from sim_mcp.model.json import Json
 from sim_mcp.model.principal import Permission, Principal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
     from sim_mcp.app import App
     from sim_mcp.store import Token
 
 _DEFAULT = "view,edit"
+_LONGEST_NAME = 255
 
 
 def token_verbs() -> typer.Typer:
@@ -38,7 +42,7 @@ def create(
         typer.Option("--subject", metavar="WHO", help="Whom the history names; default: the name."),
     ] = None,
     permissions: Annotated[
-        str, typer.Option("--permissions", help="Of view, edit, add, delete; comma-separated.")
+        str, typer.Option("--permissions", help="Of view, edit, add, delete, comma-separated; or all.")
     ] = _DEFAULT,
     days: Annotated[int, typer.Option("--days", min=1, max=3650, help="Days until it expires.")] = 90,
     tenant: Tenant = None,
@@ -48,6 +52,9 @@ def create(
 ) -> None:
     """Make a token and print it, once, alone on stdout."""
     granted = _permissions(permissions)
+    for option, text in (("--name", name), ("--subject", subject or name)):
+        if not text.strip() or not text.isprintable() or len(text) > _LONGEST_NAME:
+            raise Misuse(f"{option} is empty, too long or not printable.", remedy="give it a short name")
 
     async def make(app: App, principal: Principal) -> tuple[Token, str]:
         principal.require(Permission.ADD)
@@ -79,7 +86,11 @@ def list_(*, tenant: Tenant = None, as_json: AsJson = False, config: Config = No
         found: list[Json] = [_described(token) for token in tokens]
         print_json(found)
         return
-    columns = ("ID", "NAME", "SUBJECT", "PERMISSIONS", "EXPIRES", "LAST USED", "REVOKED")
+    if not tokens:
+        note("The tenant has no tokens: `sim-mcp token create` makes one.")
+        return
+    now = SystemClock().now()
+    columns = ("ID", "NAME", "SUBJECT", "PERMISSIONS", "STATE", "EXPIRES", "LAST USED")
     print_table(
         columns,
         [
@@ -88,9 +99,9 @@ def list_(*, tenant: Tenant = None, as_json: AsJson = False, config: Config = No
                 token.name,
                 token.subject,
                 ",".join(sorted(each.name.lower() for each in token.permissions)),
-                moment(token.expires_at),
-                moment(token.last_used_at),
-                moment(token.revoked_at),
+                _state(token, now),
+                moment(token.expires_at) or "never",
+                moment(token.last_used_at) or "never",
             )
             for token in tokens
         ],
@@ -98,7 +109,9 @@ def list_(*, tenant: Tenant = None, as_json: AsJson = False, config: Config = No
 
 
 def revoke(
-    token_id: Annotated[str, typer.Argument(metavar="TOKEN_ID", help="As `token list` shows it.")],
+    token: Annotated[
+        str, typer.Argument(metavar="TOKEN", help="Its id, the beginning of its id, or its name.")
+    ],
     *,
     tenant: Tenant = None,
     as_json: AsJson = False,
@@ -106,18 +119,44 @@ def revoke(
 ) -> None:
     """End a token now, for good."""
 
-    async def end(app: App, principal: Principal) -> None:
+    async def end(app: App, principal: Principal) -> Token:
         principal.require(Permission.ADD)
-        if not await app.tokens.revoke(principal.tenant_id, token_id):
-            raise NotFound(
-                "The tenant has no such token in force: `sim-mcp token list` shows the known ones."
-            )
+        found = _meant(token, await app.tokens.list(principal.tenant_id))
+        if not await app.tokens.revoke(principal.tenant_id, found.id):
+            raise Conflict("Somebody else revoked that token just now.")
+        return found
 
-    with_app(end, config=config, tenant=tenant)
+    ended = with_app(end, config=config, tenant=tenant)
     if as_json:
-        print_json({"id": token_id, "revoked": True})
+        print_json({"id": ended.id, "revoked": True})
     else:
-        note(f"Token {token_id} is revoked.")
+        note(f"Token {ended.id} ({safe(ended.name)}) is revoked: it is refused from the next request on.")
+
+
+def _meant(text: str, tokens: Sequence[Token]) -> Token:
+    """The one token that is not revoked yet and is called `text`.
+
+    Raises:
+        NotFound: there is none. The text is not repeated: it may be a token's secret.
+        Misuse: it could be several.
+    """
+    live = [token for token in tokens if token.revoked_at is None]
+    for found in (
+        [token for token in live if token.id == text],
+        [token for token in live if text in {token.name, token.id[: max(4, len(text))]}],
+    ):
+        if len(found) == 1:
+            return found[0]
+        if found:
+            ids = ", ".join(token.id for token in found)
+            raise Misuse(f"{len(found)} tokens are called that: {ids}.", remedy="give the id of one of them")
+    raise NotFound("The tenant has no such token in force: `sim-mcp token list` shows the known ones.")
+
+
+def _state(token: Token, now: datetime) -> str:
+    if token.revoked_at is not None:
+        return "revoked"
+    return "in force" if token.is_in_force(now) else "expired"
 
 
 def _permissions(text: str) -> frozenset[Permission]:
@@ -127,10 +166,12 @@ def _permissions(text: str) -> frozenset[Permission]:
         Misuse: one is unknown, or there is none.
     """
     known = {permission.name: permission for permission in Permission}
+    if text.strip().lower() == "all":
+        return frozenset(known.values())
     words = [word.strip().upper().removeprefix("INTEGRATION_") for word in text.split(",") if word.strip()]
     if not words or any(word not in known for word in words):
         raise Misuse(
-            f"--permissions {text!r} is not understood.", remedy="write some of view,edit,add,delete"
+            f"--permissions {text!r} is not understood.", remedy="write some of view,edit,add,delete, or all"
         )
     return frozenset(known[word] for word in words)
 

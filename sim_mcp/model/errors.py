@@ -13,6 +13,7 @@
     ├── MonthlyLimitReached     402  our own limit
     ├── CircuitOpen             503  SIM was failing; refused without asking it
     ├── StoreUnavailable        503  our database
+    ├── IdentityUnavailable     503  the identity provider's keys
     ├── OutcomeUnknown          504  the answer was lost; the run is being reconciled
     └── SimError                     what SIM answered, or failed to answer; says whether a run began
         ├── SimRejectedKey      401  "run setup again"
@@ -185,7 +186,7 @@ class StoreUnavailable(SimMcpError):
 
 
 class IdentityUnavailable(SimMcpError):
-    """Bearer tokens cannot be checked: the identity provider does not answer. No token is judged by it."""
+    """The identity provider's keys cannot be read: nobody can tell whether the token is good."""
 
     code = ErrorCode.SIM_UNAVAILABLE
     retryable = True

@@ -60,6 +60,10 @@ class Token:
             permissions=self.permissions,
         )
 
+    def is_in_force(self, now: datetime) -> bool:
+        """Whether it is neither revoked nor expired at `now`."""
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
+
 
 def new_secret() -> str:
     """The random part of a token: 43 characters, 256 bits."""
@@ -105,7 +109,7 @@ class Tokens:
         return token, secret
 
     async def verify(self, secret: str, now: datetime) -> Token | None:
-        """The token of this secret, if it counts at `now`; `None` for unknown, expired and revoked ones.
+        """The token with this `secret`, in force at `now`; `None` for unknown, expired and revoked ones.
 
         Notes the use, at most once a minute. Comparing takes no time that tells about the secret:
         what is looked up is its hash.
@@ -116,7 +120,7 @@ class Tokens:
         if row is None:
             return None
         token = _token(row)
-        if token.revoked_at is not None or (token.expires_at is not None and token.expires_at <= now):
+        if not token.is_in_force(now):
             return None
         if token.last_used_at is None or now - token.last_used_at >= _TOUCH_EVERY:
             await self._touch(token, now)

@@ -111,31 +111,29 @@ def _routes(
     from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
     from starlette.routing import Mount, Route
 
-    from sim_mcp.transports.http_bearer import METADATA_PATH, RequireBearer
+    from sim_mcp.transports.http_bearer import RequireBearer
+    from sim_mcp.transports.http_metadata import metadata_routes
+    from sim_mcp.transports.open_streams import WhileValid
     from sim_mcp.transports.openapi import DOCUMENT_PATH, Document
     from sim_mcp.transports.rest import BASE_PATH, ROUTES, rest_router
 
     authenticator = Authenticator(app)
     sse = _Sse(server)
 
-    def guarded(inner: ASGIApp, *, has_streams: bool = False) -> ASGIApp:
+    def guarded(inner: ASGIApp) -> ASGIApp:
         return RequireBearer(
-            inner,
-            authenticator,
-            public_url=app.settings.public_url,
-            unauthenticated_as=anybody,
-            has_streams=has_streams,
+            inner, authenticator, public_url=app.settings.public_url, unauthenticated_as=anybody
         )
+
+    def streaming(inner: ASGIApp) -> ASGIApp:
+        return guarded(inner if anybody is not None else WhileValid(inner, authenticator, facts=app.facts))
 
     return [
         Route("/healthz", _healthz),
         Route("/readyz", partial(_readyz, app)),
-        *(
-            Route(path, partial(_metadata, app))
-            for path in (METADATA_PATH, "/.well-known/oauth-protected-resource")
-        ),
-        Route("/mcp", guarded(StreamableHTTPASGIApp(sessions), has_streams=True)),
-        Route("/sse", guarded(sse.connect, has_streams=True), methods=["GET"]),
+        *metadata_routes(app.settings),
+        Route("/mcp", streaming(StreamableHTTPASGIApp(sessions))),
+        Route("/sse", streaming(sse.connect), methods=["GET"]),
         Mount(_Sse.MESSAGES_PATH, guarded(sse.receive)),
         Route(BASE_PATH + DOCUMENT_PATH, Document(ROUTES)),
         Mount(BASE_PATH, guarded(rest_router(app))),
@@ -197,11 +195,13 @@ async def check_authentication(app: App, *, host: str, allow_unauthenticated: bo
                 "only. Bind to 127.0.0.1, or configure authentication."
             )
         return
-    knows_provider = app.settings.auth_jwt_secret is not None or app.settings.auth_jwks_url is not None
-    if not knows_provider and not await app.tokens.is_any_usable(app.outside.clock.now()):
+    settings = app.settings
+    if settings.auth_jwt_secret is not None or settings.auth_jwks_url is not None:
+        return
+    if not await app.tokens.is_any_usable(app.outside.clock.now()):
         raise InvalidInput(
             "Nobody could call this server: no authentication is configured. Create a token with "
-            "`sim-mcp token create`, or set SIM_MCP_AUTH_JWKS_URL or SIM_MCP_AUTH_JWT_SECRET; to try things "
+            "`sim-mcp token create`, or set SIM_MCP_AUTH_JWT_SECRET or SIM_MCP_AUTH_JWKS_URL; to try things "
             "out on this machine alone, use --insecure-no-auth."
         )
 
@@ -249,25 +249,6 @@ async def _readyz(app: App, request: Request) -> Response:
     except SimMcpError as error:
         return problem(error, request_id_of(request.scope))
     return Answer({"status": "ready"})
-
-
-async def _metadata(app: App, request: Request) -> Response:
-    """RFC 9728: what this resource is called, and who issues tokens for it if anybody is known to."""
-    from sim_mcp.transports.http_answers import Answer
-    from sim_mcp.transports.http_bearer import SCOPES, base_url
-
-    issuer = app.settings.auth_issuer
-    document: dict[str, Any] = {
-        "resource": base_url(request.scope, app.settings.public_url) + "/mcp",
-        "resource_name": "sim-mcp",
-        "scopes_supported": SCOPES.split(),
-        "bearer_methods_supported": ["header"],
-    }
-    if issuer is not None and issuer.startswith("https://"):
-        document["authorization_servers"] = [issuer]
-    return Answer(
-        document, headers={"access-control-allow-origin": "*", "cache-control": "public, max-age=3600"}
-    )
 
 
 async def _serve(server: uvicorn.Server, listener: socket.socket) -> None:

@@ -49,15 +49,9 @@ def problem(
 ) -> Answer:
     """The answer to a request that failed with `error`."""
     body = rest_body(error, request_id, execution_id=execution_id)
-    own = {**retry_headers(error), **_challenge(error)}
-    return Answer(body, http_status(error), headers={**own, **(headers or {})})
-
-
-def _challenge(error: SimMcpError | ExecutionError) -> dict[str, str]:
-    """RFC 6750 3.1: which scope would have been enough."""
-    if not isinstance(error, Forbidden) or error.permission is None:
-        return {}
-    return {"www-authenticate": f'Bearer error="insufficient_scope", scope="{error.permission}"'}
+    return Answer(
+        body, http_status(error), headers={**retry_headers(error), **_missing_scope(error), **(headers or {})}
+    )
 
 
 def plain_problem(
@@ -77,6 +71,13 @@ def mistake(request_id: str, *, headers: Mapping[str, str] | None = None) -> Ans
     """The answer to a request that met a bug of ours: an id, and nothing else."""
     message = f"The server made a mistake; its log tells more under the request id {request_id!r}."
     return plain_problem(500, message, request_id, code=INTERNAL_ERROR_CODE, headers=headers)
+
+
+def _missing_scope(error: SimMcpError | ExecutionError) -> dict[str, str]:
+    """The challenge that a client may answer with a wider token; `RequireBearer` adds where to get one."""
+    if not isinstance(error, Forbidden) or error.permission is None:
+        return {}
+    return {"www-authenticate": f'Bearer error="insufficient_scope", scope="{error.permission}"'}
 
 
 def request_id_of(scope: Scope) -> str:

@@ -16,8 +16,7 @@ from sim_mcp.model.errors import SimMcpError, Unauthorized
 from sim_mcp.model.principal import Permission, Principal
 from sim_mcp.transports.auth import OWN_ISSUER, bearer_token
 from sim_mcp.transports.http_answers import problem, request_id_of
-from sim_mcp.transports.http_streams import serve_while_valid
-from sim_mcp.transports.tokens_jwt import Verified
+from sim_mcp.transports.token_claims import Verified
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -25,8 +24,8 @@ if TYPE_CHECKING:
     from sim_mcp.transports.auth import Authenticator
 
 METADATA_PATH = "/.well-known/oauth-protected-resource/mcp"
-SCOPES = " ".join(permission.value for permission in Permission)
-"""What a client may have to ask its identity provider for; a caller without one sees less."""
+USUAL_SCOPES = f"{Permission.VIEW} {Permission.EDIT}"
+"""What an assistant needs to look and to run; a 403 names what is needed beyond that."""
 
 
 class CallerToken(AccessToken):
@@ -57,8 +56,6 @@ class CallerToken(AccessToken):
 class RequireBearer:
     """Lets verified callers through and answers everybody else with 401.
 
-    With `has_streams`, what a GET opens stays open as long as its token counts.
-
     `unauthenticated_as` switches the check off: every request then comes from that principal. Only
     `serve_http` may ask for it, and only on a loopback address.
     """
@@ -70,19 +67,17 @@ class RequireBearer:
         *,
         public_url: str | None,
         unauthenticated_as: Principal | None = None,
-        has_streams: bool = False,
     ) -> None:
         self._app = app
         self._authenticator = authenticator
         self._public_url = public_url
-        self._has_streams = has_streams
         self._anybody = None if unauthenticated_as is None else _anybody(unauthenticated_as)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; the caller is in `scope["user"]` and in the SDK's context variable."""
         if scope["type"] != "http":
             return
-        header = _authorization(scope)
+        header = authorization_of(scope)
         try:
             token = self._anybody or CallerToken.of(await self._authenticator.authenticate(header))
         except SimMcpError as error:
@@ -92,35 +87,9 @@ class RequireBearer:
         reset = auth_context_var.set(user)
         try:
             inner: Scope = {**scope, "user": user, "auth": AuthCredentials(token.scopes)}
-            await self._serve(inner, receive, self._pointing(scope, send), header)
+            await self._app(inner, receive, self._pointing_at_metadata(scope, send))
         finally:
             auth_context_var.reset(reset)
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send, header: str | None) -> None:
-        if scope["method"] != "GET" or self._anybody is not None or not self._has_streams:
-            await self._app(scope, receive, send)
-            return
-        await serve_while_valid(
-            self._app, scope, receive, send, authenticator=self._authenticator, header=header
-        )
-
-    def _pointing(self, scope: Scope, send: Send) -> Send:
-        """`send`, with the address of the metadata added to every challenge."""
-
-        async def pointing(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] == 403:
-                where = f', resource_metadata="{base_url(scope, self._public_url)}{METADATA_PATH}"'
-                headers = [
-                    (
-                        name,
-                        value + where.encode("latin-1", "replace") if name == b"www-authenticate" else value,
-                    )
-                    for name, value in message.get("headers", [])
-                ]
-                message = {**message, "headers": headers}
-            await send(message)
-
-        return pointing
 
     async def _refuse(
         self, error: SimMcpError, header: str | None, scope: Scope, receive: Receive, send: Send
@@ -128,10 +97,25 @@ class RequireBearer:
         headers: dict[str, str] = {}
         if isinstance(error, Unauthorized):
             came = 'error="invalid_token", ' if bearer_token(header) else ""
-            where = base_url(scope, self._public_url) + METADATA_PATH
-            headers["www-authenticate"] = f'Bearer {came}scope="{SCOPES}", resource_metadata="{where}"'
+            headers["www-authenticate"] = f'Bearer {came}scope="{USUAL_SCOPES}", {self._metadata(scope)}'
         response = problem(error, request_id_of(scope), headers=headers)
         await response(scope, receive, send)
+
+    def _metadata(self, scope: Scope) -> str:
+        return f'resource_metadata="{base_url(scope, self._public_url)}{METADATA_PATH}"'
+
+    def _pointing_at_metadata(self, scope: Scope, send: Send) -> Send:
+        async def send_on(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 403:
+                where = f", {self._metadata(scope)}".encode("latin-1")
+                headers = [
+                    (name, value + where if name == b"www-authenticate" else value)
+                    for name, value in message.get("headers", [])
+                ]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        return send_on
 
 
 def principal_of(scope: Scope) -> Principal:
@@ -140,10 +124,19 @@ def principal_of(scope: Scope) -> Principal:
     Raises:
         Unauthorized: it was not.
     """
+    return caller_of(scope).principal
+
+
+def caller_of(scope: Scope) -> CallerToken:
+    """The verified token of the request; `RequireBearer` was here before.
+
+    Raises:
+        Unauthorized: it was not.
+    """
     token = getattr(scope.get("user"), "access_token", None)
     if not isinstance(token, CallerToken):
         raise Unauthorized("This needs a bearer token: send `Authorization: Bearer …`.")
-    return token.principal
+    return token
 
 
 def base_url(scope: Scope, public_url: str | None) -> str:
@@ -158,7 +151,8 @@ def _anybody(principal: Principal) -> CallerToken:
     return CallerToken.of(Verified(principal=principal, issuer=OWN_ISSUER))
 
 
-def _authorization(scope: Scope) -> str | None:
+def authorization_of(scope: Scope) -> str | None:
+    """The value of the `Authorization` header, if there is exactly one."""
     values = [value for name, value in scope["headers"] if name == b"authorization"]
     # Two of them could be read differently by a proxy in front of us: neither counts.
     return values[0].decode("latin-1") if len(values) == 1 else None

@@ -1,177 +1,145 @@
-"""The public keys of the identity provider: fetched from one configured address, and kept.
+"""The keys of the configured identity provider: fetched from one fixed URL, cached, renewed with a bound.
 
-Nothing in a token says where keys come from (`jku`, `x5u`, `jwk` and the like are never read), so a
-caller cannot bring its own. A token that names an unknown key makes us look once, however many come.
+No token can make us ask another address, and no number of tokens can make us ask more than once in
+ten seconds.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 
-from sim_mcp.model.errors import IdentityUnavailable, Unauthorized
-from sim_mcp.model.json import JsonObject, is_array, is_object
+from sim_mcp.model.errors import IdentityUnavailable
+from sim_mcp.transports.jwks_keys import KeySet, read_key_set
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import httpx
-    from jwt import PyJWK
 
     from sim_mcp.model.clock import Clock
 
 log = logging.getLogger(__name__)
 
 FRESH_S = 600.0
-"""How long keys are used without looking again."""
-KEPT_S = 86_400.0
-"""How long keys are used while the provider does not answer."""
-PAUSE_S = 10.0
-"""Between two fetches, whatever callers send."""
+"""How long keys are used without asking again: a withdrawn key counts as long as that."""
+USABLE_S = 3600.0
+"""How long keys are used while the provider cannot be reached."""
+FETCH_EVERY_S = 10.0
+"""At least this lies between the beginnings of two fetches, whatever tokens arrive."""
 FETCH_WITHIN_S = 5.0
-LARGEST_BYTES = 256 * 1024
-MOST_KEYS = 100
-LEAST_RSA_BITS = 2048
+LARGEST_DOCUMENT_BYTES = 256 * 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Key:
-    """One published key and the one algorithm that it may be used with."""
+class KeyRing:
+    """The provider's keys. Callers that need a fetch share one."""
 
-    key_id: str | None
-    algorithm: str
-    key: PyJWK
-
-
-class JwksKeys:
-    """The provider's keys. One fetch at a time, and at most one in ten seconds."""
-
-    def __init__(self, url: str, *, clock: Clock, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        clock: Clock,
+        open_transport: Callable[[], httpx.AsyncBaseTransport] | None = None,
+        fetch_within_s: float = FETCH_WITHIN_S,
+    ) -> None:
+        """Fetch nothing yet. `open_transport` stands in for the network."""
         self._url = url
         self._clock = clock
-        self._transport = transport
-        self._keys: tuple[_Key, ...] = ()
-        self._fetched_s: float | None = None
-        self._asked_s: float | None = None
+        self._open_transport = open_transport
+        self._fetch_within_s = fetch_within_s
         self._fetching = anyio.Lock()
+        self._keys: KeySet | None = None
+        self._fetched_at_s = 0.0
+        self._asked_at_s: float | None = None
 
-    async def find(self, key_id: str | None, algorithm: str) -> PyJWK:
-        """The key named `key_id`, fit for `algorithm`; without a name, the only one that fits.
+    async def current(self) -> KeySet:
+        """Keys that are at most ten minutes old, or an hour while the provider does not answer.
+
+        Waits for a fetch only when there is nothing usable, or when nobody else is at it.
 
         Raises:
-            Unauthorized: the provider publishes no such key.
-            IdentityUnavailable: the provider does not answer, and what it last said is too old.
+            IdentityUnavailable: there are none; it says nothing about any token.
         """
-        if self._age_s() > FRESH_S:
-            await self._refresh()
-        if self._age_s() > KEPT_S:
-            raise IdentityUnavailable(
-                "Tokens cannot be checked at the moment: the identity provider does not answer. Try again.",
-                retry_after_s=PAUSE_S,
-            )
-        found = self._chosen(key_id, algorithm)
-        if found is None:
-            await self._refresh()
-            found = self._chosen(key_id, algorithm)
-        if found is None:
-            raise Unauthorized("The token is signed with a key that the identity provider does not publish.")
-        return found
-
-    def _age_s(self) -> float:
-        return float("inf") if self._fetched_s is None else self._clock.monotonic() - self._fetched_s
-
-    def _chosen(self, key_id: str | None, algorithm: str) -> PyJWK | None:
-        fitting = [each for each in self._keys if each.algorithm == algorithm]
-        if key_id is not None:
-            fitting = [each for each in fitting if each.key_id == key_id]
-        return fitting[0].key if len(fitting) == 1 else None
-
-    async def _refresh(self) -> None:
-        """Fetch the keys, unless somebody did a moment ago. What is known stays when that fails."""
+        if self._is_younger_than(FRESH_S) or (self._fetching.locked() and self._is_younger_than(USABLE_S)):
+            return self._known()
         async with self._fetching:
-            now_s = self._clock.monotonic()
-            if self._asked_s is not None and now_s - self._asked_s < PAUSE_S:
-                return
-            self._asked_s = now_s
-            document = await self._fetched()
-            if document is not None:
-                self._keys = tuple(_keys_in(document))
-                self._fetched_s = now_s
+            if not self._is_younger_than(FRESH_S):
+                await self._fetch()
+        if not self._is_younger_than(USABLE_S):
+            self._keys = None
+        return self._known()
 
-    async def _fetched(self) -> JsonObject | None:
+    async def renewed(self, known: KeySet) -> KeySet:
+        """Keys fetched after `known`, for a token that names a key which is not among them.
+
+        `known` itself when the last fetch is less than ten seconds old, or fails.
+        """
+        async with self._fetching:
+            if self._keys is known:
+                await self._fetch()
+        return self._keys or known
+
+    def _known(self) -> KeySet:
+        if self._keys is None:
+            raise IdentityUnavailable(
+                "The keys of the identity provider cannot be read at present: try again soon. The operator "
+                "finds the reason in the server's log.",
+                retry_after_s=self._wait_s(),
+            )
+        return self._keys
+
+    def _is_younger_than(self, age_s: float) -> bool:
+        return self._keys is not None and self._clock.monotonic() - self._fetched_at_s < age_s
+
+    def _wait_s(self) -> float:
+        if self._asked_at_s is None:
+            return 0.0
+        return max(0.0, self._asked_at_s + FETCH_EVERY_S - self._clock.monotonic())
+
+    async def _fetch(self) -> None:
+        """Replace the keys, unless it is too soon or the provider gives no usable answer."""
         import httpx
 
+        if self._wait_s() > 0:
+            return
+        self._asked_at_s = self._clock.monotonic()
         try:
-            with anyio.fail_after(FETCH_WITHIN_S):
-                async with httpx.AsyncClient(
-                    transport=self._transport, follow_redirects=False, trust_env=False, timeout=FETCH_WITHIN_S
-                ) as client:
-                    document = json.loads(await _body(client, self._url))
-        except (httpx.HTTPError, TimeoutError, ValueError, RecursionError) as error:
-            log.warning("the identity provider's keys cannot be read: %s", type(error).__name__)
-            return None
-        if not is_object(document) or not is_array(document.get("keys")):
-            log.warning("the identity provider's answer is no key set")
-            return None
-        return document
+            # Shielded: many callers wait for this one; the one that happens to do it may leave.
+            with anyio.fail_after(self._fetch_within_s, shield=True):
+                self._keys = read_key_set(await self._document())
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+            log.warning("the identity provider's keys cannot be read: %s", _reason(error))
+            return
+        self._fetched_at_s = self._clock.monotonic()
+        log.info("the identity provider publishes %d usable keys", len(self._keys.keys))
+
+    async def _document(self) -> bytes:
+        import httpx
+
+        transport = httpx.AsyncHTTPTransport() if self._open_transport is None else self._open_transport()
+        async with (
+            httpx.AsyncClient(
+                transport=transport, trust_env=False, follow_redirects=False, timeout=self._fetch_within_s
+            ) as client,
+            client.stream(
+                "GET", self._url, headers={"accept": "application/json", "accept-encoding": "identity"}
+            ) as answer,
+        ):
+            if answer.status_code != 200:
+                raise ValueError(f"HTTP status {answer.status_code}")
+            if answer.headers.get("content-encoding", "identity") != "identity":
+                raise ValueError("a compressed answer, which was not asked for")
+            document = bytearray()
+            async for chunk in answer.aiter_raw():
+                document += chunk
+                if len(document) > LARGEST_DOCUMENT_BYTES:
+                    raise ValueError(f"more than {LARGEST_DOCUMENT_BYTES} bytes")
+            return bytes(document)
 
 
-async def _body(client: httpx.AsyncClient, url: str) -> bytes:
-    body = bytearray()
-    async with client.stream("GET", url, headers={"accept": "application/json"}) as answer:
-        if answer.status_code != 200:
-            raise ValueError(f"HTTP {answer.status_code}")
-        async for chunk in answer.aiter_bytes():
-            body += chunk
-            if len(body) > LARGEST_BYTES:
-                raise ValueError("too large")
-    return bytes(body)
-
-
-def _keys_in(document: JsonObject) -> Iterator[_Key]:
-    listed = document.get("keys")
-    for item in listed[:MOST_KEYS] if is_array(listed) else []:
-        algorithm = _algorithm_of(item) if is_object(item) else None
-        if algorithm is None or not is_object(item):
-            continue
-        key = _parsed(dict(item), algorithm)
-        if key is not None:
-            name = item.get("kid")
-            yield _Key(key_id=name if isinstance(name, str) else None, algorithm=algorithm, key=key)
-
-
-def _algorithm_of(item: JsonObject) -> str | None:
-    """The one algorithm that a public signing key is for; `None` for every other kind of key."""
-    uses = item.get("key_ops")
-    if item.get("use", "sig") != "sig" or (is_array(uses) and "verify" not in uses):
-        return None
-    match item.get("kty"), item.get("crv"):
-        case "RSA", _:
-            fits = "RS256"
-        case "EC", "P-256":
-            fits = "ES256"
-        case "OKP", "Ed25519":
-            fits = "EdDSA"
-        case _:
-            return None  # a shared secret ("oct") has no place in a public document
-    return fits if item.get("alg", fits) == fits else None
-
-
-def _parsed(item: dict[str, Any], algorithm: str) -> PyJWK | None:
-    import jwt
-
-    public = {
-        name: value for name, value in item.items() if name not in {"d", "p", "q", "dp", "dq", "qi", "oth"}
-    }
-    try:
-        key = jwt.PyJWK(public, algorithm)
-    except (jwt.PyJWTError, ValueError, TypeError):
-        log.warning("one of the identity provider's keys cannot be read")
-        return None
-    if algorithm == "RS256" and key.key.key_size < LEAST_RSA_BITS:
-        log.warning("one of the identity provider's RSA keys is shorter than %d bits", LEAST_RSA_BITS)
-        return None
-    return key
+def _reason(error: Exception) -> str:
+    """What to log: our own words for faults of the content, the kind of a network failure otherwise."""
+    is_ours = type(error) is ValueError
+    return str(error) if is_ours else f"no usable answer ({type(error).__name__})"

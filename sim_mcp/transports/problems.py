@@ -57,7 +57,7 @@ INTERNAL_ERROR_CODE = "INTERNAL_ERROR"
 def http_status(error: SimMcpError | ExecutionError) -> int:
     """The HTTP status of `error`; of an execution's error, by its code."""
     if isinstance(error, StoreUnavailable | IdentityUnavailable):
-        return 503  # our own database or the identity provider, not SIM behind us
+        return 503  # what we ourselves stand on, not SIM behind us
     return HTTP_STATUS[error.code]
 
 

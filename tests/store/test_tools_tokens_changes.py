@@ -65,11 +65,17 @@ async def test_a_list_is_replaced_as_a_whole(store: Store, clock: ManualClock) -
     assert await store.tools.version(ACME) == 3
 
 
+async def holder(store: Store, secret: str, now: datetime) -> Principal | None:
+    """Whom the secret stands for."""
+    token = await store.tokens.verify(secret, now)
+    return None if token is None else token.principal
+
+
 async def test_a_token_stands_for_its_principal(store: Store) -> None:
     """Its secret is shown once; what is listed has everything else."""
     token, secret = await store.tokens.create(ADA, name="laptop", expires_at=after(60), created_by="root")
     assert len(secret) == len("simmcp_") + 43
-    assert await whom(store, secret, START) == ADA
+    assert await holder(store, secret, START) == ADA
     assert await store.tokens.list(ACME) == (replace(token, last_used_at=START),)
     assert await store.tokens.list(GLOBEX) == ()
 
@@ -78,16 +84,10 @@ async def test_only_the_hash_of_a_token_is_stored(path: Path) -> None:
     """The file does not hold the secret, not even its random part."""
     async with opened(path) as store:
         _, secret = await store.tokens.create(ADA, name="laptop", expires_at=None, created_by="root")
-        assert await whom(store, secret, START) == ADA
+        assert await holder(store, secret, START) == ADA
     stored = content(path)
     assert secret.removeprefix("simmcp_").encode() not in stored
     assert hashlib.sha256(secret.encode()).hexdigest().encode() in stored
-
-
-async def whom(store: Store, secret: str, at: datetime) -> Principal | None:
-    """Whom the token stands for at `at`."""
-    found = await store.tokens.verify(secret, at)
-    return None if found is None else found.principal
 
 
 @pytest.mark.requirement("R10")
@@ -95,9 +95,9 @@ async def test_unknown_expired_and_revoked_tokens_stand_for_nobody(store: Store)
     """All three look the same to the caller; a revocation cannot be repeated."""
     token, secret = await store.tokens.create(ADA, name="a", expires_at=after(60), created_by="root")
     forever, other = await store.tokens.create(ADA, name="b", expires_at=None, created_by="root")
-    assert await whom(store, secret, after(59.9)) == ADA
+    assert await holder(store, secret, after(59.9)) == ADA
     assert await store.tokens.verify(secret, after(60)) is None
-    assert await whom(store, other, after(1e9)) == ADA
+    assert await holder(store, other, after(1e9)) == ADA
     assert await store.tokens.revoke(ACME, forever.id)
     assert await store.tokens.verify(other, START) is None
     assert not await store.tokens.revoke(ACME, forever.id)
@@ -145,7 +145,7 @@ async def test_a_token_works_while_the_database_cannot_be_written(path: Path, cl
     async with opened(path, clock=clock) as store:
         _, secret = await store.tokens.create(ADA, name="a", expires_at=None, created_by="root")
         await store.database.execute("PRAGMA query_only = ON")
-        assert await whom(store, secret, START) == ADA
+        assert await holder(store, secret, START) == ADA
         assert (await store.tokens.list(ACME))[0].last_used_at is None
 
 

@@ -15,7 +15,7 @@ from sim_mcp.model.errors import InvalidInput
 from sim_mcp.model.principal import TenantId
 from sim_mcp.transports.auth import current_principal
 from sim_mcp.transports.http import check_authentication, is_loopback
-from tests.transports.web import ALL, HOST, Web, bearer, open_web
+from tests.transports.web import HOST, Web, bearer, open_web
 from tests.world import principal
 
 pytestmark = pytest.mark.anyio
@@ -91,12 +91,15 @@ async def test_nobody_passes_without_a_token(web: Web, path: str) -> None:
     without = await web.client.get(path)
     assert (without.status_code, without.headers["www-authenticate"]) == (
         401,
-        f'Bearer scope="{" ".join(ALL)}", resource_metadata="{HOST}{METADATA}"',
+        f'Bearer scope="INTEGRATION_VIEW INTEGRATION_EDIT", resource_metadata="{HOST}{METADATA}"',
     )
     wrong = await web.client.get(path, headers={"authorization": "Bearer nonsense"})
     assert (wrong.status_code, wrong.headers["www-authenticate"]) == (
         401,
-        f'Bearer error="invalid_token", scope="{" ".join(ALL)}", resource_metadata="{HOST}{METADATA}"',
+        (
+            'Bearer error="invalid_token", scope="INTEGRATION_VIEW INTEGRATION_EDIT", '
+            f'resource_metadata="{HOST}{METADATA}"'
+        ),
     )
     assert "nonsense" not in wrong.text
     twice = [("authorization", bearer()["authorization"]), ("authorization", bearer()["authorization"])]
@@ -166,7 +169,12 @@ async def test_the_metadata_tells_only_what_is_true(tmp_path: Path) -> None:
             {
                 "resource": "http://127.0.0.1:8765/mcp",
                 "resource_name": "sim-mcp",
-                "scopes_supported": [*ALL],
+                "scopes_supported": [
+                    "INTEGRATION_ADD",
+                    "INTEGRATION_EDIT",
+                    "INTEGRATION_VIEW",
+                    "INTEGRATION_DELETE",
+                ],
                 "bearer_methods_supported": ["header"],
             }
         )
@@ -183,6 +191,62 @@ async def test_the_metadata_tells_only_what_is_true(tmp_path: Path) -> None:
         assert document["authorization_servers"] == ["https://id.example.com"]
         refused = await web.ask("GET", "/settings", by={})
         assert f"https://mcp.example.com{METADATA}" in refused.headers["www-authenticate"]
+
+
+@pytest.mark.requirement("R69")
+@pytest.mark.parametrize("prefix", ["", "/sim/v1"])
+async def test_the_metadata_is_wherever_a_client_may_look(tmp_path: Path, prefix: str) -> None:
+    """Where the challenge points, where RFC 9728 inserts the path, and at the root: one document."""
+    public = f"https://mcp.example.com{prefix}"
+    async with open_web(tmp_path, connect={}, public_url=f"{public}/") as web:
+        refused = await web.ask("GET", "/settings", by={})
+        assert f'resource_metadata="{public}{METADATA}"' in refused.headers["www-authenticate"]
+        root = METADATA.removesuffix("/mcp")
+        for path in (METADATA, f"{root}{prefix}/mcp", root):
+            answer = await web.client.get(path)
+            assert (answer.status_code, answer.json()["resource"]) == (200, f"{public}/mcp")
+            assert answer.headers["access-control-allow-origin"] == "*"
+
+
+@pytest.mark.parametrize(
+    ("issuer", "is_told"),
+    [
+        ("https://id.example.com/realms/a", True),
+        ("http://localhost:3003", True),
+        ("http://127.0.0.1:3003", True),
+        ("http://id.example.com", False),
+        ("our-platform", False),
+    ],
+)
+async def test_only_an_issuer_that_can_be_asked_is_told(
+    tmp_path: Path, issuer: str, *, is_told: bool
+) -> None:
+    """Byte for byte as it is configured: strict clients compare it with the token."""
+    async with open_web(tmp_path, connect={}, auth_issuer=issuer) as web:
+        document = (await web.client.get(METADATA)).json()
+        assert document.get("authorization_servers") == ([issuer] if is_told else None)
+
+
+@pytest.mark.requirement("R33")
+@pytest.mark.parametrize(
+    ("method", "path", "permission"),
+    [
+        ("GET", "/settings", "INTEGRATION_VIEW"),
+        ("DELETE", "/settings", "INTEGRATION_DELETE"),
+        ("POST", "/executions/x/cancel", "INTEGRATION_EDIT"),
+    ],
+)
+async def test_a_missing_permission_is_named_in_the_challenge(
+    web: Web, method: str, path: str, permission: str
+) -> None:
+    """A client can ask its authorization server for exactly that scope, and come again."""
+    answer = await web.ask(method, path, by=bearer(permissions=[]))
+    assert (answer.status_code, answer.headers["www-authenticate"]) == (
+        403,
+        f'Bearer error="insufficient_scope", scope="{permission}", resource_metadata="{HOST}{METADATA}"',
+    )
+    foreign = await web.client.get("/mcp", headers={"origin": "https://evil.example"})
+    assert (foreign.status_code, "www-authenticate" in foreign.headers) == (403, False)
 
 
 @pytest.mark.parametrize("sent", ["a", "Abc-1.2_3", "x" * 64])
