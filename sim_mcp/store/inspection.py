@@ -9,6 +9,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import anyio
+import anyio.lowlevel
 import anyio.to_thread
 
 from sim_mcp.model.errors import NotConfigured
@@ -60,11 +62,21 @@ async def inspect_file(url: str) -> FileFindings:
     Raises:
         InvalidInput: for a URL that names no database of this release.
     """
-    path, is_over = sqlite_path(url), threading.Event()
-    try:
-        return await anyio.to_thread.run_sync(_inspect, path, is_over, abandon_on_cancel=True)
-    finally:
-        is_over.set()
+    path, is_over, found = sqlite_path(url), threading.Event(), list[FileFindings]()
+
+    async def stop_when_cancelled() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            is_over.set()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(stop_when_cancelled)
+        # Waited for even then: a thread left behind would outlive the event loop that it reports to.
+        found.append(await anyio.to_thread.run_sync(_inspect, path, is_over))
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        group.cancel_scope.cancel()
+    return found[0]
 
 
 async def stored_connections(store: Store) -> Sequence[StoredConnection]:

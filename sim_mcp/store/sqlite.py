@@ -53,6 +53,8 @@ async def open_sqlite(
         raise Trouble.OUTDATED.error(f"SQLite {sqlite3.sqlite_version}")
     if may_create:
         _create(path)
+    else:
+        _require(path)
     # mode=rw: SQLite itself must never make the file, it would do so with everybody's rights.
     database = SqliteDatabase(f"{path.as_uri()}?mode=rw", busy_timeout_s=busy_timeout_s)
     try:
@@ -225,6 +227,12 @@ def _create(path: Path) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as error:
         raise Trouble.UNREACHABLE.error(type(error).__name__) from error
+
+
+def _require(path: Path) -> None:
+    # Not left to the driver: its thread survives a failed connect, and may outlive the event loop.
+    if not path.is_file():
+        raise Trouble.UNREACHABLE.error("no such file")
 
 
 class _Translated:
