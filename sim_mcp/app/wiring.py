@@ -22,6 +22,7 @@ from sim_mcp.gateway import (
     LiveCalls,
     Redactor,
     Runs,
+    SetupDesk,
     StatusDesk,
     Tenancy,
     TenantLimits,
@@ -32,7 +33,7 @@ from sim_mcp.model.principal import TenantId
 from sim_mcp.model.run import RunId
 from sim_mcp.resilience import Breakers, RetryPolicy, Throttle
 from sim_mcp.sim import SimClients
-from sim_mcp.store import Sealer, Store
+from sim_mcp.store import ChangeKind, Sealer, Store
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +83,14 @@ class Wiring:
             live=self._live,
             clock=clock,
         )
+        self._administration = Administration(
+            store=store,
+            tenancy=tenancy,
+            clients=clients,
+            default_base_url=settings.sim_base_url,
+            allowed_hosts=settings.sim_allowed_hosts,
+            observer=facts,
+        )
         self._limits = TenantLimits(
             rate_per_minute=settings.rate_per_minute,
             max_concurrency=settings.max_concurrency,
@@ -104,14 +113,6 @@ class Wiring:
             background=self._background,
             clock=self._outside.clock,
         )
-        administration = Administration(
-            store=self._store,
-            tenancy=self._tenancy,
-            clients=self._clients,
-            default_base_url=self._settings.sim_base_url,
-            allowed_hosts=self._settings.sim_allowed_hosts,
-            observer=self._facts,
-        )
         workflows = Curation(
             store=self._store,
             gateway=gateway,
@@ -133,7 +134,10 @@ class Wiring:
             settings=self._settings,
             gateway=gateway,
             runs=runs,
-            administration=administration,
+            administration=self._administration,
+            setup=SetupDesk(
+                store=self._store, administration=self._administration, clock=self._outside.clock
+            ),
             workflows=workflows,
             status=status,
             tokens=self._store.tokens,
@@ -205,3 +209,11 @@ class Wiring:
                 continue
             for change in changes:
                 self._facts(SettingsChanged(tenant_id=change.tenant_id, kind=change.kind.value))
+                if change.kind in {ChangeKind.INTEGRATION, ChangeKind.EVERYTHING}:
+                    await self._let_go(change.tenant_id)
+
+    async def _let_go(self, tenant_id: TenantId | None) -> None:
+        try:
+            await self._administration.let_go(tenant_id)
+        except SimMcpError as error:
+            log.warning("removed integrations cannot be looked for: %s", error.message)

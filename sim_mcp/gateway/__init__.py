@@ -10,11 +10,13 @@ from sim_mcp.gateway.keepsake import Keepsakes
 from sim_mcp.gateway.live import LiveCalls, Progress, Watch
 from sim_mcp.gateway.redaction import Redactor
 from sim_mcp.gateway.runs import Runs
+from sim_mcp.gateway.setup_desk import IssuedLink, SeenLink, SetupDesk
 from sim_mcp.gateway.status import SimHealth, StatusDesk, TenantStatus
 from sim_mcp.gateway.tenancy import ProcessKey, Tenancy
 
 __all__ = [
-    "Administration", "Attempts", "Audit", "Curation", "Discovery", "Follower", "Gateway", "Keepsakes",
-    "LiveCalls", "ProcessKey", "Progress", "Redactor", "Runs", "SetupReport", "SimHealth", "StatusDesk",
-    "Tenancy", "TenantLimits", "TenantStatus", "Validation", "Watch",
+    "Administration", "Attempts", "Audit", "Curation", "Discovery", "Follower", "Gateway", "IssuedLink",
+    "Keepsakes", "LiveCalls", "ProcessKey", "Progress", "Redactor", "Runs", "SeenLink", "SetupDesk",
+    "SetupReport", "SimHealth", "StatusDesk", "Tenancy", "TenantLimits", "TenantStatus", "Validation",
+    "Watch",
 ]  # fmt: skip

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MAX_CLIENTS = 512
 
-_Key = tuple[IntegrationId, int]
+_Key = tuple[TenantId, IntegrationId, int]
 
 
 class SimClients:
@@ -65,6 +65,7 @@ class SimClients:
         self._clients: OrderedDict[_Key, SimClient] = OrderedDict()
         self._flights: dict[_Key, Flight[SimClient]] = {}
         self._ssl_context: ssl.SSLContext | None = None
+        self._forgettings = 0
 
     async def get(self, integration: Integration) -> SimClient:
         """The client of this revision; older revisions of the same integration are closed.
@@ -75,7 +76,7 @@ class SimClients:
             NotConfigured: The integration has no API key.
             InvalidInput: Its base URL is not allowed (any more), or its key cannot be sent.
         """
-        key = (integration.id, integration.revision)
+        key = (integration.tenant_id, integration.id, integration.revision)
         client = self._clients.get(key)
         if client is not None:
             self._clients.move_to_end(key)
@@ -115,6 +116,19 @@ class SimClients:
         )
         return self._trial(candidate, api_key)
 
+    def known(self, tenant_id: TenantId | None) -> frozenset[tuple[TenantId, IntegrationId]]:
+        """Whose integrations have a client here: those of a tenant, or (`None`) everybody's."""
+        return frozenset(key[:2] for key in self._clients if tenant_id in {None, key[0]})
+
+    async def forget(self, tenant_id: TenantId, integration_id: IntegrationId) -> None:
+        """Let go of an integration's clients, and so of the keys in them.
+
+        Calls in flight still get their answers; then the connections close. Whoever comes later has
+        to ask for a key that is in force.
+        """
+        self._forgettings += 1
+        await self._retire([key for key in self._clients if key[:2] == (tenant_id, integration_id)])
+
     async def aclose(self) -> None:
         """Close every client now. Call it when nothing runs any more."""
         clients = list(self._clients.values())
@@ -123,18 +137,26 @@ class SimClients:
             await client.aclose()
 
     async def _build(self, integration: Integration) -> SimClient:
-        key = (integration.id, integration.revision)
+        key = (integration.tenant_id, integration.id, integration.revision)
         if key in self._clients:  # built between our look and our turn
             return self._clients[key]
-        api_key = await self._key_of(integration) if integration.has_api_key else ""
-        if not api_key:
-            raise NotConfigured("No SIM API key is stored for this integration; run setup with a key.")
+        api_key = await self._present_key(integration)
         if key in self._clients:  # a build that outlived its cancelled caller's was faster
             return self._clients[key]
         client = self._client(integration, api_key)
         self._clients[key] = client
         await self._drop(integration)
         return client
+
+    async def _present_key(self, integration: Integration) -> str:
+        while True:
+            before = self._forgettings
+            api_key = await self._key_of(integration) if integration.has_api_key else ""
+            if not api_key:
+                raise NotConfigured("No SIM API key is stored for this integration; run setup with a key.")
+            if before == self._forgettings:
+                return api_key
+            # Somebody was forgotten while we read: a key that was removed meanwhile must not come back.
 
     def _client(self, integration: Integration, api_key: str) -> SimClient:
         from sim_mcp.sim.client import SimClient
@@ -151,10 +173,14 @@ class SimClients:
 
     async def _drop(self, newest: Integration) -> None:
         """Retire older revisions of `newest`, and whoever was not used for the longest time."""
-        older = [key for key in self._clients if key[0] == newest.id and key[1] < newest.revision]
+        own = (newest.tenant_id, newest.id)
+        older = [key for key in self._clients if key[:2] == own and key[2] < newest.revision]
         surplus = len(self._clients) - len(older) - self._max_clients
         others = [key for key in self._clients if key not in older][: max(surplus, 0)]
-        dropped = [self._clients.pop(key) for key in (*older, *others)]
+        await self._retire((*older, *others))
+
+    async def _retire(self, keys: Sequence[_Key]) -> None:
+        dropped = [self._clients.pop(key) for key in keys]
         with anyio.CancelScope(shield=True):
             for client in dropped:
                 await client.retire()

@@ -5,11 +5,13 @@ from sim_mcp.store.execution_rows import Outcome
 from sim_mcp.store.executions import Executions
 from sim_mcp.store.history import ExecutionFilter, Page
 from sim_mcp.store.sealing import Binding, Sealer, load_or_create_key_file, parse_keys
+from sim_mcp.store.setup_links import SetupLinks
 from sim_mcp.store.store import Store, open_store
 from sim_mcp.store.tokens import Token, Tokens
 from sim_mcp.store.tools import StoredTool
 
 __all__ = [
-    "Binding", "Change", "ChangeKind", "ExecutionFilter", "Executions", "Outcome", "Page", "Sealer", "Store",
-    "StoredTool", "Token", "Tokens", "load_or_create_key_file", "open_store", "parse_keys",
+    "Binding", "Change", "ChangeKind", "ExecutionFilter", "Executions", "Outcome", "Page", "Sealer",
+    "SetupLinks", "Store", "StoredTool", "Token", "Tokens", "load_or_create_key_file", "open_store",
+    "parse_keys",
 ]  # fmt: skip

@@ -12,6 +12,7 @@ from sim_mcp.model.errors import InvalidInput
 from sim_mcp.store.changes import Changes
 from sim_mcp.store.executions import Executions
 from sim_mcp.store.integrations import Integrations
+from sim_mcp.store.setup_links import SetupLinks
 from sim_mcp.store.tokens import Tokens
 from sim_mcp.store.tools import AllowList
 
@@ -34,6 +35,7 @@ class Store:
     executions: Executions
     tools: AllowList
     tokens: Tokens
+    setup_links: SetupLinks
     changes: Changes
 
     async def ping(self) -> None:
@@ -77,6 +79,7 @@ async def open_store(
             executions=Executions(database),
             tools=AllowList(database, clock),
             tokens=Tokens(database, clock, new_id),
+            setup_links=SetupLinks(database, clock, new_id),
             changes=Changes(database),
         )
     finally:
