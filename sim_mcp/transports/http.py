@@ -107,6 +107,7 @@ def _routes(
 
     from sim_mcp.transports.http_bearer import METADATA_PATH, RequireBearer
     from sim_mcp.transports.rest import BASE_PATH, rest_router
+    from sim_mcp.transports.setup_page import SetupPage
 
     authenticator = Authenticator(app)
     sse = _Sse(server)
@@ -124,6 +125,7 @@ def _routes(
         Route("/sse", guarded(sse.connect), methods=["GET"]),
         Mount(_Sse.MESSAGES_PATH, guarded(sse.receive)),
         Mount(BASE_PATH, guarded(rest_router(app))),
+        *SetupPage(app, public_url=app.settings.public_url).routes(),
     ]
 
 

@@ -19,6 +19,10 @@ _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 UNGUARDED_PATHS = frozenset({"/healthz", "/readyz"})
 """Probes ask by address, whatever the Host; these tell nothing about anybody."""
 
+SENDING_NO_ORIGIN = "/setup/"
+"""Pages that let the browser tell nobody where they are: their own forms come with `Origin: null`, and
+the pages themselves look at what else tells a foreign form."""
+
 
 class RequestIds:
     """Gives every request an id, the client's own `X-Request-Id` when it is well-formed, and returns it.
@@ -102,6 +106,8 @@ class OnlyKnownHosts:
             return 421, "This server does not answer for that host. Its operator sets SIM_MCP_ALLOWED_HOSTS."
         scheme = str(scope["scheme"])
         for origin in origins:
+            if origin == "null" and str(scope["path"]).startswith(SENDING_NO_ORIGIN):
+                continue
             if not self._known.knows_origin(origin, scheme=scheme, host=hosts[0]):
                 return 403, ("Pages of that origin may not call this server: see SIM_MCP_ALLOWED_ORIGINS.")
         return None

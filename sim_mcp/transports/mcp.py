@@ -28,12 +28,14 @@ from typing_extensions import override
 import sim_mcp
 from sim_mcp.model.errors import SimMcpError, Unauthorized, UnknownTool
 from sim_mcp.model.principal import Principal
+from sim_mcp.transports.asking import OpenQuestions
 from sim_mcp.transports.auth import current_principal
 from sim_mcp.transports.calling import WorkflowCalls
 from sim_mcp.transports.notices import Notices, Sessions, is_legacy
 from sim_mcp.transports.problems import is_protocol_error, json_rpc_code, json_rpc_data
 from sim_mcp.transports.progress import ProgressReporter
 from sim_mcp.transports.results import error_result
+from sim_mcp.transports.talk import HostedPages, Pages, Talk
 from sim_mcp.transports.tool_list import ToolList
 
 if TYPE_CHECKING:
@@ -72,8 +74,10 @@ do.\
 class SimServer(Server[Sessions]):
     """The SDK's server, which also announces list changes to earlier revisions, and knows that it ends."""
 
-    def __init__(self, app: App, *, own: Principal | None, admin_tools: AdminTools) -> None:
-        self._handlers = _Handlers(app, own=own, admin_tools=admin_tools)
+    def __init__(
+        self, app: App, *, own: Principal | None, admin_tools: AdminTools, pages: Pages | None = None
+    ) -> None:
+        self._handlers = _Handlers(app, own=own, admin_tools=admin_tools, pages=pages)
         handlers = self._handlers
         super().__init__(
             SERVER_NAME,
@@ -111,24 +115,33 @@ class SimServer(Server[Sessions]):
         self._handlers.begin_closing()
 
 
-def build_server(app: App, *, own: Principal | None, admin_tools: AdminTools = "full") -> SimServer:
+def build_server(
+    app: App, *, own: Principal | None, admin_tools: AdminTools = "full", pages: Pages | None = None
+) -> SimServer:
     """The MCP server of `app`.
 
     Args:
         app: The open application.
         own: Whose a session without tokens is (stdio); `None` demands a token with every request.
         admin_tools: Which of the `sim_` tools are offered, permissions apart: `full`, `read`, `off`.
+        pages: Where browsers find the setup page; when absent, at this HTTP server itself.
     """
-    return SimServer(app, own=own, admin_tools=admin_tools)
+    return SimServer(app, own=own, admin_tools=admin_tools, pages=pages)
 
 
 class _Handlers:
-    def __init__(self, app: App, *, own: Principal | None, admin_tools: AdminTools) -> None:
+    def __init__(
+        self, app: App, *, own: Principal | None, admin_tools: AdminTools, pages: Pages | None
+    ) -> None:
         self._app = app
+        self._pages = pages or HostedPages(app.settings.public_url)
+        self._questions = OpenQuestions()
         self._own = own
         self._is_closing = False
         self._tools = ToolList(app, admin_tools)
-        self._calls = WorkflowCalls(app, self._tools, is_closing=lambda: self._is_closing)
+        self._calls = WorkflowCalls(
+            app, self._tools, questions=self._questions, is_closing=lambda: self._is_closing
+        )
         self._notices = Notices(app)
 
     def begin_closing(self) -> None:
@@ -168,7 +181,10 @@ class _Handlers:
                 return await self._calls(ctx, params, principal)
             is_admin = True
             watch = ProgressReporter(ctx.session)
-            return await admin_tool(self._app, principal, params.arguments or {}, watch=watch)
+            talk = Talk(
+                ctx=ctx, params=params, principal=principal, questions=self._questions, pages=self._pages
+            )
+            return await admin_tool(self._app, principal, params.arguments or {}, watch=watch, talk=talk)
         except SimMcpError as error:
             if is_protocol_error(error):
                 _raise_protocol_error(error)
