@@ -86,6 +86,6 @@ class SetupLink:
         """Whether it still opens the page, and if not, why."""
         if self.used_at is not None:
             return LinkState.USED
-        if now >= self.expires_at:
-            return LinkState.EXPIRED
-        return LinkState.OPEN if self.tries_left else LinkState.SPENT
+        if not self.tries_left:
+            return LinkState.SPENT
+        return LinkState.EXPIRED if now >= self.expires_at else LinkState.OPEN

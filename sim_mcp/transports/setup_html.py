@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _PAGES = Path(__file__).parent / "pages"
 _ASK_AGAIN = "Ask your assistant to connect SIM again; it gives you a new link."
 _ENDED = {
-    LinkState.USED: ("This link was used", "A key was stored over it. Each link works once."),
+    LinkState.USED: ("This link was used", "A key was stored with it. Each link works once."),
     LinkState.EXPIRED: ("This link has expired", "A link works for ten minutes."),
     LinkState.SPENT: (
         "This link is closed",

@@ -148,6 +148,36 @@ async def test_tenants_share_neither_key_nor_connection(clock: ManualClock) -> N
     assert network.opened == ["acme@1", "globex@1"]
 
 
+async def test_a_forgotten_integration_is_closed_once_its_calls_are_answered(clock: ManualClock) -> None:
+    """At once when nothing is under way; the other tenant's client stays as it is."""
+    network, keyring = Network(), Keyring()
+    async with clients_of(network, keyring, clock) as clients, anyio.create_task_group() as group:
+        gone, other = integration("acme"), integration("globex")
+        for each in (gone, other):
+            await (await clients.get(each)).health()
+        network.gate = anyio.Event()
+        group.start_soon((await clients.get(gone)).health)
+        await anyio.wait_all_tasks_blocked()
+        await clients.forget(gone.tenant_id, gone.id)
+        assert network.closed == []
+        assert clients.known(None) == {(other.tenant_id, other.id)}
+        assert clients.known(gone.tenant_id) == frozenset()
+        network.gate.set()
+    assert network.closed == ["acme@1", "globex@1"]
+
+
+async def test_a_key_that_was_being_read_while_it_was_removed_is_asked_for_again(clock: ManualClock) -> None:
+    """What came back then may be the key that is gone: the keyring decides anew."""
+    network, keyring = Network(), Keyring()
+    keyring.gate = anyio.Event()
+    async with clients_of(network, keyring, clock) as clients, anyio.create_task_group() as group:
+        group.start_soon(clients.get, integration("acme"))
+        await anyio.wait_all_tasks_blocked()
+        await clients.forget(integration("acme").tenant_id, integration("acme").id)
+        keyring.gate.set()
+    assert keyring.asked == ["acme@1", "acme@1"]
+
+
 async def test_a_new_revision_gets_a_new_client_and_closes_the_old_one(clock: ManualClock) -> None:
     """A rotated key counts from the next call on."""
     network, keyring = Network(), Keyring()
