@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from sim_mcp.transports.http_answers import REQUEST_ID, plain_problem, request_id_of
+from sim_mcp.transports.talk import SETUP_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 UNGUARDED_PATHS = frozenset({"/healthz", "/readyz"})
 """Probes ask by address, whatever the Host; these tell nothing about anybody."""
 
-SENDING_NO_ORIGIN = "/setup/"
+SENDING_NO_ORIGIN = f"{SETUP_PATH}/"
 """Pages that let the browser tell nobody where they are: their own forms come with `Origin: null`, and
 the pages themselves look at what else tells a foreign form."""
 

@@ -64,7 +64,8 @@ answer with sim_resume_execution, never answer for them.
 OUTCOME_UNKNOWN means that the answer was lost and the run may have happened: never call the tool again, \
 follow the execution id until it is settled.
 
-The sim_ tools look after the integration: sim_status when calls fail, sim_list_executions for the past, \
+The sim_ tools look after the integration: sim_setup when nothing is connected (never ask for an API \
+key in the chat), sim_status when calls fail, sim_list_executions for the past, \
 sim_discover_workflows and sim_allow_workflow to offer more workflows. You see only what this user may \
 do.\
 """

@@ -33,6 +33,7 @@ NO_KEYS_HERE = (
     " it in SIM."
 )
 _MESSAGE = "Open this page to type the SIM API key. It does not pass through the assistant."
+_NAMES_OF_SECRETS = ("key", "token", "secret", "password", "credential")
 _KNOWN_ARGUMENTS = frozenset({"base_url", "enabled"})
 
 
@@ -43,7 +44,7 @@ def refuse_keys(arguments: JsonObject) -> None:
         InvalidInput: says why, and what to do with a key that was pasted.
     """
     strays = set(arguments) - _KNOWN_ARGUMENTS
-    looks_meant = any("key" in name.lower() or "token" in name.lower() for name in strays)
+    looks_meant = any(word in name.lower() for name in strays for word in _NAMES_OF_SECRETS)
     if looks_meant or _holds_credential(dict(arguments)):
         raise InvalidInput(NO_KEYS_HERE)
 
