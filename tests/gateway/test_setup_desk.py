@@ -265,6 +265,35 @@ async def test_a_choice_does_not_undo_what_happened_since(opened: Opened) -> Non
     assert await app.administration.settings(ADA) is None
 
 
+async def test_a_choice_that_comes_second_by_a_hair_changes_nothing(opened: Opened) -> None:
+    """The settings move on between the look and the save: the save is undone."""
+    opened.network.workspaces = WORKSPACES
+    app = opened.world.app
+    issued = await app.setup.issue(ADA)
+    await app.setup.redeem(issued.secret, api_key=KEY)
+    refused: list[str] = []
+
+    async def choose() -> None:
+        try:
+            await app.setup.choose(issued.secret, workspace_id="ws-1")
+        except Conflict as error:
+            refused.append(error.message)
+
+    async with anyio.create_task_group() as group, app.store.database.transaction() as writer:
+        group.start_soon(choose)
+        for _ in range(20):
+            await anyio.wait_all_tasks_blocked()
+            await app.store.ping()
+        await writer.execute(
+            "INSERT INTO integration_revisions SELECT tenant_id, scope, 2, id, base_url, 0, 'other',"
+            " NULL, 0, 0, changed_fields, changed_at, 'eve' FROM integration_revisions"
+        )
+    assert len(refused) == 1
+    settings = await app.administration.settings(ADA)
+    assert settings is not None
+    assert (settings.revision, settings.workspace_id) == (2, "other")
+
+
 async def test_a_session_with_a_key_of_its_own_gets_no_link(tmp_path: Path, clock: ManualClock) -> None:
     """A stored key would not count there, so nobody is sent to type one."""
     async with open_world(
