@@ -2,10 +2,20 @@
 
 from sim_mcp.app.opening import open_app, open_sealer
 from sim_mcp.app.rooms import App, Facts, Needs, Seams
-from sim_mcp.gateway import Discovery, Progress, SetupReport, SimHealth, TenantStatus, Validation, Watch
+from sim_mcp.gateway import (
+    Discovery,
+    IssuedLink,
+    Progress,
+    SeenLink,
+    SetupReport,
+    SimHealth,
+    TenantStatus,
+    Validation,
+    Watch,
+)
 from sim_mcp.store import ExecutionFilter, Page
 
 __all__ = [
-    "App", "Discovery", "ExecutionFilter", "Facts", "Needs", "Page", "Progress", "Seams", "SetupReport",
-    "SimHealth", "TenantStatus", "Validation", "Watch", "open_app", "open_sealer",
+    "App", "Discovery", "ExecutionFilter", "Facts", "IssuedLink", "Needs", "Page", "Progress", "Seams",
+    "SeenLink", "SetupReport", "SimHealth", "TenantStatus", "Validation", "Watch", "open_app", "open_sealer",
 ]  # fmt: skip

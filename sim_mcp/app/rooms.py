@@ -10,7 +10,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sim_mcp.config import Settings
-from sim_mcp.gateway import Administration, Checkup, Curation, Follower, Gateway, Runs, StatusDesk
+from sim_mcp.gateway import (
+    Administration,
+    Checkup,
+    Curation,
+    Follower,
+    Gateway,
+    Runs,
+    SetupDesk,
+    StatusDesk,
+)
 from sim_mcp.model.clock import Clock, SystemClock
 from sim_mcp.model.facts import Fact, Observer
 from sim_mcp.model.integration import Integration
@@ -77,6 +86,7 @@ class App:
     gateway: Gateway
     runs: Runs
     administration: Administration
+    setup: SetupDesk
     workflows: Curation
     status: StatusDesk
     checkup: Checkup

@@ -25,6 +25,7 @@ from sim_mcp.gateway import (
     Redactor,
     Repeats,
     Runs,
+    SetupDesk,
     StatusDesk,
     Tenancy,
     TenantLimits,
@@ -86,6 +87,14 @@ class Wiring:
             live=self._live,
             clock=clock,
         )
+        self._administration = Administration(
+            store=store,
+            tenancy=tenancy,
+            clients=clients,
+            default_base_url=settings.sim_base_url,
+            allowed_hosts=settings.sim_allowed_hosts,
+            observer=facts,
+        )
         self._limits = TenantLimits(
             rate_per_minute=settings.rate_per_minute,
             max_concurrency=settings.max_concurrency,
@@ -107,14 +116,6 @@ class Wiring:
             redactor=self._redactor,
             background=self._background,
             clock=self._outside.clock,
-        )
-        administration = Administration(
-            store=self._store,
-            tenancy=self._tenancy,
-            clients=self._clients,
-            default_base_url=self._settings.sim_base_url,
-            allowed_hosts=self._settings.sim_allowed_hosts,
-            observer=self._facts,
         )
         workflows = Curation(
             store=self._store,
@@ -138,7 +139,10 @@ class Wiring:
             outside=self._outside,
             gateway=gateway,
             runs=runs,
-            administration=administration,
+            administration=self._administration,
+            setup=SetupDesk(
+                store=self._store, administration=self._administration, clock=self._outside.clock
+            ),
             workflows=workflows,
             status=status,
             checkup=Checkup(status=status, gateway=gateway, workflows=workflows, clients=self._clients),

@@ -14,12 +14,13 @@ from sim_mcp.gateway.redaction import Redactor
 from sim_mcp.gateway.remedies import complaint, halves, remedy_for
 from sim_mcp.gateway.repeats import Repeats
 from sim_mcp.gateway.runs import Runs
+from sim_mcp.gateway.setup_desk import IssuedLink, SeenLink, SetupDesk
 from sim_mcp.gateway.status import SimHealth, StatusDesk, TenantStatus
 from sim_mcp.gateway.tenancy import ProcessKey, Tenancy
 
 __all__ = [
     "Administration", "Attempts", "Audit", "Checkup", "Curation", "Discovery", "Follower", "Gateway",
-    "Inputs", "Keepsakes", "LiveCalls", "ProcessKey", "Progress", "Redactor", "Repeats", "Runs",
-    "SetupReport", "SimHealth", "StatusDesk", "Tenancy", "TenantCheckup", "TenantLimits", "TenantStatus",
-    "Validation", "Watch", "complaint", "halves", "remedy_for",
+    "Inputs", "IssuedLink", "Keepsakes", "LiveCalls", "ProcessKey", "Progress", "Redactor", "Repeats", "Runs",
+    "SeenLink", "SetupDesk", "SetupReport", "SimHealth", "StatusDesk", "Tenancy", "TenantCheckup",
+    "TenantLimits", "TenantStatus", "Validation", "Watch", "complaint", "halves", "remedy_for",
 ]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sim_mcp.gateway.curation import only_workspace, quiet
 from sim_mcp.gateway.tenancy import PROCESS_KEY_ID, Tenancy
@@ -14,6 +15,11 @@ from sim_mcp.model.principal import Permission, Principal
 from sim_mcp.model.run import Probe, Usage
 from sim_mcp.sim import SimClients, check_base_url
 from sim_mcp.store import Store
+
+if TYPE_CHECKING:
+    from sim_mcp.model.json import Json
+    from sim_mcp.model.setup_link import SetupLink
+    from sim_mcp.store.database import Statements
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +60,14 @@ class Administration:
         is_enabled: bool = True,
         organization_id: str | None = None,
         workspace_id: str | None = None,
+        link: SetupLink | None = None,
     ) -> SetupReport:
         """Try the key at SIM, then store it sealed as a new revision of the settings.
 
+        With `link`, storing the key and using the link up are one step: both happen, or neither.
+
         Raises:
+            Conflict: somebody else used `link` meanwhile; nothing was stored.
             Forbidden: without ADD, or for another organisation than the principal's.
             InvalidInput: a base URL that is not allowed, or a key that SIM rejects.
             SimUnavailable, NotASimApi: SIM cannot be reached; nothing was stored.
@@ -66,6 +76,14 @@ class Administration:
         organization = _organization(principal, organization_id)
         url = check_base_url(base_url or self._default_base_url, allowed_hosts=self._allowed_hosts)
         probe, usage = await self._try_key(url, api_key)
+
+        async def claim(transaction: Statements, saved: Integration) -> None:
+            found = _found(probe, usage)
+            if link is not None and not await self._store.setup_links.claim(
+                transaction, link, revision=saved.revision, found=found
+            ):
+                raise Conflict("This link was used a moment ago; nothing was stored. Ask for a new one.")
+
         integration = await self._store.integrations.save(
             principal.tenant_id,
             organization,
@@ -74,9 +92,25 @@ class Administration:
             is_enabled=is_enabled,
             workspace_id=workspace_id or only_workspace(probe),
             changed_by=principal.subject,
+            along=claim,
         )
-        await self._changed(principal)
+        await self.changed(principal)
         return SetupReport(integration=integration, probe=probe, usage=usage)
+
+    async def connectable(self, principal: Principal, base_url: str | None) -> str:
+        """Where a key typed for `principal` would go: `base_url`, else where the present one goes.
+
+        Raises:
+            Forbidden: without ADD.
+            InvalidInput: a base URL that is not allowed.
+            Conflict: the session's key comes from `SIM_API_KEY`, so a stored one would not count.
+        """
+        principal.require(Permission.ADD)
+        current = await self._tenancy.find(principal.tenant_id, principal.organization_id)
+        if current is not None and current.id == PROCESS_KEY_ID:
+            raise _process_key()
+        present = self._default_base_url if current is None else current.base_url
+        return check_base_url(base_url or present, allowed_hosts=self._allowed_hosts)
 
     async def settings(self, principal: Principal) -> Integration | None:
         """The integration in force for this principal; never the key.
@@ -99,8 +133,19 @@ class Administration:
         changed = await self._store.integrations.set_enabled(
             principal.tenant_id, current.organization_id, is_enabled=is_enabled, changed_by=principal.subject
         )
-        await self._changed(principal)
+        await self.changed(principal)
         return changed
+
+    async def removable(self, principal: Principal) -> Integration:
+        """What `remove` would remove; changes nothing.
+
+        Raises:
+            Forbidden: without DELETE, or when the settings serve more than the principal's organisation.
+            NotFound: there is none.
+            Conflict: the session's key comes from `SIM_API_KEY`.
+        """
+        principal.require(Permission.DELETE)
+        return await self._stored(principal)
 
     async def remove(self, principal: Principal) -> None:
         """Remove the integration, destroy its sealed key and close its connections.
@@ -111,12 +156,11 @@ class Administration:
             Forbidden: without DELETE.
             NotFound: there is none.
         """
-        principal.require(Permission.DELETE)
-        current = await self._stored(principal)
+        current = await self.removable(principal)
         await self._store.integrations.remove(
             principal.tenant_id, current.organization_id, changed_by=principal.subject
         )
-        await self._changed(principal)
+        await self.changed(principal)
 
     async def history(self, principal: Principal) -> tuple[Revision, ...]:
         """Who changed which settings when, newest first; those of removed settings too.
@@ -176,7 +220,7 @@ class Administration:
             workspace_id=wanted.workspace_id,
             changed_by=principal.subject,
         )
-        await self._changed(principal)
+        await self.changed(principal)
         return restored
 
     async def _revisions(self, principal: Principal) -> tuple[Revision, ...]:
@@ -188,7 +232,7 @@ class Administration:
     async def _restorable(self, principal: Principal, revision: int) -> Revision:
         current = await self._tenancy.find(principal.tenant_id, principal.organization_id)
         if current is not None and current.id == PROCESS_KEY_ID:
-            raise _process_key_in_use()
+            raise _process_key()
         known = await self._revisions(principal)
         wanted = next((each for each in known if each.revision == revision), None)
         if wanted is None:
@@ -217,23 +261,40 @@ class Administration:
         if current is None:
             raise NotFound("No SIM account is connected for this tenant.")
         if current.id == PROCESS_KEY_ID:
-            raise _process_key_in_use()
+            raise _process_key()
         if principal.organization_id is not None and current.organization_id != principal.organization_id:
             raise _whole_tenants()
         return current
 
-    async def _changed(self, principal: Principal) -> None:
+    async def changed(self, principal: Principal) -> None:
         """Forget the key that was in force, then tell. Other processes do the same when they notice."""
         await self._clients.forget(principal.tenant_id)
         self._observer(SettingsChanged(tenant_id=principal.tenant_id, kind="integration"))
 
 
-def _process_key_in_use() -> Conflict:
+def _process_key() -> Conflict:
     return Conflict("This session uses the key in SIM_API_KEY, which is not stored: unset it instead.")
 
 
 def _whole_tenants() -> Forbidden:
     return Forbidden("These settings serve the whole tenant; an administrator of the tenant changes them.")
+
+
+def _found(probe: Probe, usage: Usage | None) -> Json:
+    """What SIM told about a key, as a link keeps it."""
+    limits: Json = None
+    if usage is not None:
+        limits = {
+            "plan": usage.plan,
+            "sync_per_minute": usage.sync_per_minute,
+            "async_per_minute": usage.async_per_minute,
+            "period_cost": usage.period_cost,
+            "period_limit": usage.period_limit,
+        }
+    workspaces: list[Json] = [
+        {"workspace_id": each.workspace_id, "name": each.name} for each in probe.workspaces
+    ]
+    return {"dialect": probe.dialect.value, "workspaces": workspaces, "usage": limits}
 
 
 def _organization(principal: Principal, asked: str | None) -> str | None:

@@ -127,8 +127,8 @@ class Curation:
         self._changed(principal)
         return tool
 
-    async def disallow(self, principal: Principal, name: str) -> None:
-        """Take a tool off the allow-list.
+    async def check_disallowable(self, principal: Principal, name: str) -> None:
+        """Return when `disallow` would take a tool of that name off the list; changes nothing.
 
         Raises:
             Forbidden: without DELETE.
@@ -139,6 +139,18 @@ class Curation:
         catalog = await self._gateway.catalog(principal.tenant_id)
         if catalog.is_from_file(name):
             raise Conflict(f"The tool {name!r} comes from a spec file; remove it there.")
+        if name not in {entry.name for entry in await self._store.tools.entries(principal.tenant_id)}:
+            raise NotFound(f"There is no tool {name!r} on the allow-list.")
+
+    async def disallow(self, principal: Principal, name: str) -> None:
+        """Take a tool off the allow-list.
+
+        Raises:
+            Forbidden: without DELETE.
+            NotFound: no such tool.
+            Conflict: it comes from a spec file.
+        """
+        await self.check_disallowable(principal, name)
         if not await self._store.tools.remove(principal.tenant_id, name, changed_by=principal.subject):
             raise NotFound(f"There is no tool {name!r} on the allow-list.")
         self._changed(principal)

@@ -63,13 +63,13 @@ class Tenancy:
         integration = await self.find(principal.tenant_id, principal.organization_id)
         if integration is None or not integration.has_api_key:
             raise NotConfigured(
-                "No SIM account is connected for this tenant. An administrator connects one with "
-                "`sim-mcp setup` or POST /api/integration/sim/setup."
+                "No SIM account is connected for this tenant. An administrator connects one with the tool "
+                "sim_setup, `sim-mcp setup` or POST /api/integration/sim/setup."
             )
         if not integration.is_enabled:
             raise Disabled(
                 "The SIM integration of this tenant is switched off. An administrator switches it on "
-                "with `sim-mcp setup --enable`."
+                "with the tool sim_setup (enabled=true) or `sim-mcp setup --enable`."
             )
         return integration
 

@@ -22,12 +22,15 @@ from sim_mcp.store.integration_rows import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
+    from typing import TypeAlias
 
     from sim_mcp.model.clock import Clock
     from sim_mcp.model.principal import TenantId
     from sim_mcp.store.database import Database, Row, Statements
     from sim_mcp.store.sealing import Sealer
+
+    Along: TypeAlias = Callable[[Statements, Integration], Awaitable[None]]
 
 KEY_IS_NEEDED = (
     "A stored SIM API key is only sent to the base URL for which it was typed. "
@@ -85,12 +88,14 @@ class Integrations:
         is_enabled: bool,
         workspace_id: str | None,
         changed_by: str,
+        along: Along | None = None,
     ) -> Integration:
         """Make these the settings of exactly this tenant and organisation; return the new revision.
 
         `api_key` `None` keeps the stored key, if there is one: only for the base URL for which it was
         typed, because whoever may change the settings need not know the key. The first save makes the
         id, which stays for good, also across a removal. Simultaneous saves get consecutive revisions.
+        `along` is told of the new revision inside the same transaction; what it raises undoes the save.
 
         Raises:
             InvalidInput: when a stored key would go to another base URL; nothing was changed then.
@@ -110,7 +115,10 @@ class Integrations:
                 has_new_key=api_key is not None,
             )
             sealed_key = None if plain is None else self.sealer.seal(plain, draft.binding)
-            return to_integration(await insert_revision(transaction, draft, sealed_key=sealed_key))
+            saved = to_integration(await insert_revision(transaction, draft, sealed_key=sealed_key))
+            if along is not None:
+                await along(transaction, saved)
+            return saved
 
     async def set_enabled(
         self, tenant_id: TenantId, organization_id: str | None, *, is_enabled: bool, changed_by: str

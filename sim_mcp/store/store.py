@@ -13,6 +13,7 @@ from sim_mcp.store.changes import Changes
 from sim_mcp.store.claims import Claims
 from sim_mcp.store.executions import Executions
 from sim_mcp.store.integrations import Integrations
+from sim_mcp.store.setup_links import SetupLinks
 from sim_mcp.store.tokens import Tokens
 from sim_mcp.store.tools import AllowList
 
@@ -36,6 +37,7 @@ class Store:
     claims: Claims
     tools: AllowList
     tokens: Tokens
+    setup_links: SetupLinks
     changes: Changes
 
     async def ping(self) -> None:
@@ -88,6 +90,7 @@ async def open_store(
             claims=Claims(database, sealer, clock),
             tools=AllowList(database, clock),
             tokens=Tokens(database, clock, new_id),
+            setup_links=SetupLinks(database, clock, new_id),
             changes=Changes(database),
         )
     finally:

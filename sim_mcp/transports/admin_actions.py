@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mcp_types import CallToolResult
 
     from sim_mcp.app import App, Watch
+    from sim_mcp.transports.talk import Talk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,7 @@ class Request:
     arguments: JsonObject
     tool_name: str
     watch: Watch
+    talk: Talk
 
     def text(self, name: str) -> str:
         """A required text."""
@@ -118,6 +120,12 @@ async def allow_workflow(request: Request) -> CallToolResult:
     """`sim_allow_workflow`."""
     tool = await request.app.workflows.allow(request.principal, request.arguments)
     return _shown(views.tool_view(tool))
+
+
+async def remove_integration(request: Request) -> CallToolResult:
+    """`sim_remove_integration`: the user was asked before."""
+    await request.app.administration.remove(request.principal)
+    return _shown({"is_removed": True})
 
 
 async def disallow_workflow(request: Request) -> CallToolResult:

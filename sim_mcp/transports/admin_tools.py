@@ -20,28 +20,38 @@ from sim_mcp.transports import admin_schemas as schemas
 from sim_mcp.transports.addresses import HISTORY_APP_URI
 from sim_mcp.transports.admin_actions import Request
 from sim_mcp.transports.admin_arguments import check_arguments
+from sim_mcp.transports.admin_doubts import Doubt, on_disallowing, on_removing, unconfirmed
 from sim_mcp.transports.output_schemas import BOOLEAN, TEXT, execution_schema
+from sim_mcp.transports.setup_schemas import SET_UP, SETUP
+from sim_mcp.transports.setup_tool import refuse_keys, set_up
 
 if TYPE_CHECKING:
-    from mcp_types import CallToolResult
+    from mcp_types import CallToolResult, InputRequiredResult
 
     from sim_mcp.app import App, Watch
+    from sim_mcp.transports.talk import Talk
 
 AdminTools: TypeAlias = Literal["full", "read", "off"]
 """All of them, only those that change nothing, or none."""
 
-Action: TypeAlias = Callable[[Request], Awaitable["CallToolResult"]]
+Action: TypeAlias = Callable[[Request], Awaitable["CallToolResult | InputRequiredResult"]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdminTool:
-    """One admin tool. Who lacks `permission` does not see it."""
+    """One admin tool. Who lacks `permission` does not see it.
+
+    `screen` refuses arguments before their schema is looked at; `doubt` tells what the user has to
+    confirm before `act`, and refuses what could not be done anyway.
+    """
 
     name: str
     title: str
     description: str
     permission: Permission
     act: Action
+    screen: Callable[[JsonObject], None] | None = None
+    doubt: Callable[[Request], Awaitable[Doubt]] | None = None
     input_schema: JsonObject = field(default_factory=lambda: schemas.arguments({}))
     output_schema: JsonObject
     read_only: bool = True
@@ -70,18 +80,25 @@ class AdminTool:
         )
 
     async def __call__(
-        self, app: App, principal: Principal, arguments: JsonObject, *, watch: Watch
-    ) -> CallToolResult:
-        """Do it for `principal`, who may.
+        self, app: App, principal: Principal, arguments: JsonObject, *, watch: Watch, talk: Talk
+    ) -> CallToolResult | InputRequiredResult:
+        """Do it for `principal`, who may; what destroys something asks the user before.
 
         Raises:
             InvalidInput: `arguments` break the input schema.
             SimMcpError: whatever the door behind it refuses.
         """
+        if self.screen is not None:
+            self.screen(arguments)
         check_arguments(self.name, self.input_schema, arguments)
-        return await self.act(
-            Request(app=app, principal=principal, arguments=arguments, tool_name=self.name, watch=watch)
+        request = Request(
+            app=app, principal=principal, arguments=arguments, tool_name=self.name, watch=watch, talk=talk
         )
+        if self.doubt is not None:
+            question = await unconfirmed(request, await self.doubt(request))
+            if question is not None:
+                return question
+        return await self.act(request)
 
 
 def admin_tools_for(principal: Principal, offered: AdminTools) -> Mapping[str, AdminTool]:
@@ -198,12 +215,49 @@ _TOOLS = (
         title="Disallow workflow",
         description=(
             "Takes a tool off this tenant's allow-list; nobody can call it any more. Runs under way "
-            "go on, the workflow itself stays in SIM. Ask the user before."
+            "go on, the workflow itself stays in SIM. The user is asked to confirm; where the client "
+            "cannot ask, nothing is done."
         ),
         permission=Permission.DELETE,
         act=do.disallow_workflow,
+        doubt=on_disallowing,
         input_schema=schemas.arguments({"name": schemas.text("The tool's name.")}, "name"),
         output_schema=schemas.answer({"name": TEXT, "is_allowed": BOOLEAN}),
+        read_only=False,
+        destructive=True,
+    ),
+    AdminTool(
+        name="sim_setup",
+        title="Connect SIM",
+        description=(
+            "Connects this tenant to its SIM account, or replaces the key. Takes no API key, and never "
+            "ask for one: the result is a one-time link (10 minutes) to a page where the user types it. "
+            "Without base_url the key goes to the present address, else to the default one; another "
+            "base_url always needs the key typed again. With a stored key, enabled alone switches the "
+            "integration on or off at once, without a link."
+        ),
+        permission=Permission.ADD,
+        act=set_up,
+        screen=refuse_keys,
+        input_schema=SET_UP,
+        output_schema=SETUP,
+        read_only=False,
+        destructive=True,
+        idempotent=False,
+        open_world=True,
+    ),
+    AdminTool(
+        name="sim_remove_integration",
+        title="Disconnect SIM",
+        description=(
+            "Disconnects this tenant from SIM and destroys its stored API key; its tools stop working at "
+            "once. The history stays. The user is asked to confirm; where the client cannot ask, nothing "
+            "is done. To pause only, use sim_setup with enabled=false."
+        ),
+        permission=Permission.DELETE,
+        act=do.remove_integration,
+        doubt=on_removing,
+        output_schema=schemas.answer({"is_removed": BOOLEAN}),
         read_only=False,
         destructive=True,
     ),

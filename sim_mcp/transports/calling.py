@@ -10,7 +10,8 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from sim_mcp.model.errors import SimMcpError
 from sim_mcp.model.execution import Call, ExecutionId, Trigger
-from sim_mcp.transports.confirm import Answer, OpenQuestions, confirmed
+from sim_mcp.transports.asking import Answer, OpenQuestions, Question, confirmed
+from sim_mcp.transports.cutting import compact
 from sim_mcp.transports.progress import ProgressReporter
 from sim_mcp.transports.results import declined_result, execution_result, unasked_result
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from mcp_types import CallToolRequestParams, CallToolResult, InputRequiredResult
 
     from sim_mcp.app import App
+    from sim_mcp.model.json import JsonObject
     from sim_mcp.model.principal import Principal
     from sim_mcp.model.tool import WorkflowTool
     from sim_mcp.transports.tool_list import ToolList
@@ -28,16 +30,19 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CANCEL_WITHIN_S = 5.0
+LONGEST_SHOWN = 600
 
 
 class WorkflowCalls:
     """Performs calls of workflow tools for one server."""
 
-    def __init__(self, app: App, tools: ToolList, *, is_closing: Callable[[], bool]) -> None:
+    def __init__(
+        self, app: App, tools: ToolList, *, questions: OpenQuestions, is_closing: Callable[[], bool]
+    ) -> None:
         self._app = app
         self._tools = tools
         self._is_closing = is_closing
-        self._questions = OpenQuestions()
+        self._questions = questions
 
     async def __call__(
         self, ctx: ServerRequestContext[Any, Any], params: CallToolRequestParams, principal: Principal
@@ -73,7 +78,8 @@ class WorkflowCalls:
         call: Call,
     ) -> CallToolResult | InputRequiredResult | None:
         """What to answer instead of running; `None` when the user said yes."""
-        answer = await confirmed(ctx, params, tool, principal=call.principal, questions=self._questions)
+        question = _question(tool, call.arguments)
+        answer = await confirmed(ctx, params, question, principal=call.principal, questions=self._questions)
         match answer:
             case Answer.YES:
                 return None
@@ -118,6 +124,17 @@ class WorkflowCalls:
         if ctx.session._request_outbound.cancel_requested.is_set():  # noqa: SLF001 - the SDK has no public way
             return True
         return ctx.protocol_version in MODERN_PROTOCOL_VERSIONS and not self._is_closing()
+
+
+def _question(tool: WorkflowTool, arguments: JsonObject) -> Question:
+    shown = compact(arguments)
+    if len(shown) > LONGEST_SHOWN:
+        shown = f"{shown[:LONGEST_SHOWN]}…"
+    return Question(
+        text=f"Run {tool.title!r} ({tool.name}) with {shown}?",
+        box="Run it",
+        box_help="Yes runs it once, now.",
+    )
 
 
 def _traceparent(ctx: ServerRequestContext[Any, Any]) -> str | None:

@@ -116,6 +116,7 @@ def _routes(
     from sim_mcp.transports.open_streams import WhileValid
     from sim_mcp.transports.openapi import DOCUMENT_PATH, Document
     from sim_mcp.transports.rest import BASE_PATH, ROUTES, rest_router
+    from sim_mcp.transports.setup_page import SetupPage
 
     authenticator = Authenticator(app)
     sse = _Sse(server)
@@ -137,6 +138,7 @@ def _routes(
         Mount(_Sse.MESSAGES_PATH, guarded(sse.receive)),
         Route(BASE_PATH + DOCUMENT_PATH, Document(ROUTES)),
         Mount(BASE_PATH, guarded(rest_router(app))),
+        *SetupPage(app, public_url=app.settings.public_url).routes(),
     ]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from sim_mcp.transports.http_answers import REQUEST_ID, plain_problem, request_id_of
+from sim_mcp.transports.talk import SETUP_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,6 +19,10 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 UNGUARDED_PATHS = frozenset({"/healthz", "/readyz"})
 """Probes ask by address, whatever the Host; these tell nothing about anybody."""
+
+SENDING_NO_ORIGIN = f"{SETUP_PATH}/"
+"""Pages that let the browser tell nobody where they are: their own forms come with `Origin: null`, and
+the pages themselves look at what else tells a foreign form."""
 
 
 class RequestIds:
@@ -103,6 +108,8 @@ class OnlyKnownHosts:
             return 421, "This server does not answer for that host. Its operator sets SIM_MCP_ALLOWED_HOSTS."
         scheme = str(scope["scheme"])
         for origin in origins:
+            if origin == "null" and str(scope["path"]).startswith(SENDING_NO_ORIGIN):
+                continue
             if not self._known.knows_origin(origin, scheme=scheme, host=hosts[0]):
                 return 403, ("Pages of that origin may not call this server: see SIM_MCP_ALLOWED_ORIGINS.")
         return None

@@ -37,6 +37,7 @@ from typing_extensions import override
 import sim_mcp
 from sim_mcp.model.errors import SimMcpError, Unauthorized, UnknownTool
 from sim_mcp.model.principal import Principal
+from sim_mcp.transports.asking import OpenQuestions
 from sim_mcp.transports.auth import current_principal
 from sim_mcp.transports.calling import WorkflowCalls
 from sim_mcp.transports.completion import complete
@@ -46,6 +47,7 @@ from sim_mcp.transports.progress import ProgressReporter
 from sim_mcp.transports.prompts import Prompts
 from sim_mcp.transports.resources import Resources
 from sim_mcp.transports.results import error_result
+from sim_mcp.transports.talk import HostedPages, Pages, Talk
 from sim_mcp.transports.tool_list import ToolList
 
 if TYPE_CHECKING:
@@ -76,7 +78,8 @@ answer with sim_resume_execution, never answer for them.
 OUTCOME_UNKNOWN means that the answer was lost and the run may have happened: never call the tool again, \
 follow the execution id until it is settled.
 
-The sim_ tools look after the integration: sim_status when calls fail, sim_list_executions for the past, \
+The sim_ tools look after the integration: sim_setup when nothing is connected (never ask for an API \
+key in the chat), sim_status when calls fail, sim_list_executions for the past, \
 sim_discover_workflows and sim_allow_workflow to offer more workflows. You see only what this user may \
 do.\
 """
@@ -86,8 +89,10 @@ do.\
 class SimServer(Server[Sessions]):
     """The SDK's server, which also announces list changes to earlier revisions, and knows that it ends."""
 
-    def __init__(self, app: App, *, own: Principal | None, admin_tools: AdminTools) -> None:
-        self._handlers = _Handlers(app, own=own, admin_tools=admin_tools)
+    def __init__(
+        self, app: App, *, own: Principal | None, admin_tools: AdminTools, pages: Pages | None = None
+    ) -> None:
+        self._handlers = _Handlers(app, own=own, admin_tools=admin_tools, pages=pages)
         handlers = self._handlers
         super().__init__(
             SERVER_NAME,
@@ -132,24 +137,33 @@ class SimServer(Server[Sessions]):
         self._handlers.begin_closing()
 
 
-def build_server(app: App, *, own: Principal | None, admin_tools: AdminTools = "full") -> SimServer:
+def build_server(
+    app: App, *, own: Principal | None, admin_tools: AdminTools = "full", pages: Pages | None = None
+) -> SimServer:
     """The MCP server of `app`.
 
     Args:
         app: The open application.
         own: Whose a session without tokens is (stdio); `None` demands a token with every request.
         admin_tools: Which of the `sim_` tools are offered, permissions apart: `full`, `read`, `off`.
+        pages: Where browsers find the setup page; when absent, at this HTTP server itself.
     """
-    return SimServer(app, own=own, admin_tools=admin_tools)
+    return SimServer(app, own=own, admin_tools=admin_tools, pages=pages)
 
 
 class _Handlers:
-    def __init__(self, app: App, *, own: Principal | None, admin_tools: AdminTools) -> None:
+    def __init__(
+        self, app: App, *, own: Principal | None, admin_tools: AdminTools, pages: Pages | None
+    ) -> None:
         self._app = app
+        self._pages = pages or HostedPages(app.settings.public_url)
+        self._questions = OpenQuestions()
         self._own = own
         self._is_closing = False
         self._tools = ToolList(app, admin_tools)
-        self._calls = WorkflowCalls(app, self._tools, is_closing=lambda: self._is_closing)
+        self._calls = WorkflowCalls(
+            app, self._tools, questions=self._questions, is_closing=lambda: self._is_closing
+        )
         self._notices = Notices(app)
         self._resources = Resources(app)
         self._prompts = Prompts(app)
@@ -191,7 +205,10 @@ class _Handlers:
                 return await self._calls(ctx, params, principal)
             is_admin = True
             watch = ProgressReporter(ctx.session)
-            return await admin_tool(self._app, principal, params.arguments or {}, watch=watch)
+            talk = Talk(
+                ctx=ctx, params=params, principal=principal, questions=self._questions, pages=self._pages
+            )
+            return await admin_tool(self._app, principal, params.arguments or {}, watch=watch, talk=talk)
         except SimMcpError as error:
             if is_protocol_error(error):
                 _raise_protocol_error(error)

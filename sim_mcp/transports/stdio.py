@@ -24,9 +24,10 @@ async def serve_stdio(app: App, *, admin_tools: AdminTools = "full") -> None:
     from mcp.server.stdio import stdio_server
 
     from sim_mcp.transports.mcp import build_server
+    from sim_mcp.transports.setup_port import open_loopback_pages
 
-    server = build_server(app, own=app.own_principal(), admin_tools=admin_tools)
-    async with stdio_server() as (read, write):
+    async with open_loopback_pages(app) as pages, stdio_server() as (read, write):
+        server = build_server(app, own=app.own_principal(), admin_tools=admin_tools, pages=pages)
         await serve_streams(server, read, write)
 
 

@@ -12,6 +12,7 @@ import pytest
 from inline_snapshot import snapshot
 from jsonschema import Draft202012Validator
 from mcp import Client
+from mcp_types import ElicitResult
 
 from sim_mcp.model.clock import ManualClock
 from sim_mcp.model.execution import Status
@@ -208,7 +209,12 @@ async def test_the_history_and_one_execution_whole(world: World, clock: ManualCl
 async def test_from_a_workflow_to_a_tool_and_back(world: World, era: Era) -> None:
     """Discover, validate, allow, call, disallow: the list follows at every step."""
     quick = workflow_id("globex", "quick")
-    async with connected(world, era, "globex") as client:
+
+    async def yes(context: object, params: object) -> ElicitResult:
+        del context, params
+        return ElicitResult(action="accept", content={"confirm": True})
+
+    async with connected(world, era, "globex", answers=yes) as client:
         found = await asked(client, "sim_discover_workflows", search="Summarize")
         assert found["workflows"] == snapshot(
             [

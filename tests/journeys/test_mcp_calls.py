@@ -517,7 +517,8 @@ async def test_a_switched_off_integration_takes_its_tools_away(world: World, era
                 "text": [
                     [
                         "DISABLED: The SIM integration of this tenant is switched off. An administrator",
-                        "switches it on with `sim-mcp setup --enable`. Nothing was run. Execution id-1.",
+                        "switches it on with the tool sim_setup (enabled=true) or `sim-mcp setup",
+                        "--enable`. Nothing was run. Execution id-1.",
                     ]
                 ],
                 "structured": {
@@ -531,7 +532,8 @@ async def test_a_switched_off_integration_takes_its_tools_away(world: World, era
                         "code": "DISABLED",
                         "message": [
                             "The SIM integration of this tenant is switched off. An administrator",
-                            "switches it on with `sim-mcp setup --enable`.",
+                            "switches it on with the tool sim_setup (enabled=true) or `sim-mcp",
+                            "setup --enable`.",
                         ],
                         "retryable": False,
                         "retry_after_s": None,

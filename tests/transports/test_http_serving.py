@@ -17,6 +17,7 @@ from mcp.client.streamable_http import streamable_http_client
 from sim_mcp.model.clock import SystemClock
 from sim_mcp.model.errors import InvalidInput
 from sim_mcp.transports.http import serve_http
+from tests.journeys.mcp_clients import structured
 from tests.transports.web import bearer
 from tests.world import World, open_world
 
@@ -67,6 +68,24 @@ async def test_each_tenant_sees_its_own_tools_over_each_transport(tmp_path: Path
             async with Client(sse_client(f"{url}/sse", headers=headers), mode="legacy") as client:
                 names = {tool.name for tool in (await client.list_tools()).tools}
                 assert {name for name in names if name.endswith("_only")} == {f"{tenant}_only"}
+
+
+@pytest.mark.requirement("R8", "R66")
+async def test_the_setup_link_leads_to_the_host_that_the_client_asked_for(tmp_path: Path) -> None:
+    """Over Streamable HTTP and over SSE; the page answers there without a token."""
+    async with served(tmp_path) as (_, url):
+        headers = real_bearer("acme")
+        async with httpx2.AsyncClient(headers=headers) as http:
+            for transport in (
+                streamable_http_client(f"{url}/mcp", http_client=http),
+                sse_client(f"{url}/sse", headers=headers),
+            ):
+                async with Client(transport, mode="legacy") as client:
+                    result = await client.call_tool("sim_setup", {})
+                    link = str(structured(result)["url"])
+                    assert link.startswith(f"{url}/setup/")
+                async with httpx2.AsyncClient() as browser:
+                    assert (await browser.get(link)).status_code == 200
 
 
 @pytest.mark.requirement("R5")

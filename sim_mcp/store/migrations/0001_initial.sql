@@ -65,6 +65,30 @@ CREATE TABLE tokens (
   PRIMARY KEY (tenant_id, id)
 );
 
+-- base_url: where the key will be sent, fixed when the link was made. found: JSON, what SIM told when the key was
+-- accepted, never the key. revision: of the settings that the link made; chosen_at: when a workspace was picked.
+CREATE TABLE setup_links (
+  tenant_id TEXT NOT NULL,
+  id TEXT NOT NULL,
+  organization_id TEXT,
+  subject TEXT NOT NULL,
+  base_url TEXT NOT NULL,
+  is_enabled INTEGER NOT NULL,
+  secret_hash TEXT NOT NULL UNIQUE,
+  tries INTEGER NOT NULL,
+  created_at BIGINT NOT NULL,
+  expires_at BIGINT NOT NULL,
+  used_at BIGINT,
+  revision BIGINT,
+  found TEXT,
+  chosen_at BIGINT,
+  PRIMARY KEY (tenant_id, id),
+  CHECK ((used_at IS NULL) = (revision IS NULL)),
+  CHECK (chosen_at IS NULL OR used_at IS NOT NULL)
+);
+
+CREATE INDEX setup_links_ending ON setup_links (expires_at);
+
 -- sealed_secrets: values taken out of the input, for masking the output; gone when the row is final.
 -- key_claim: a hash of whose idempotency key this row answers for; null once the key is free again.
 -- key_digest: a sealed hash of what was asked under it.
