@@ -128,11 +128,7 @@ VERBS: Mapping[str, Verb | None] = {
     "db upgrade": None,
     "db check": None,
     "db purge": None,
-    "config claude-desktop": None,
-    "config claude-code": None,
-    "config cursor": None,
-    "config vscode": None,
-    "config inspector": None,
+    "config": None,
 }
 """Contract section 3; `None` for verbs that act for nobody's tenant."""
 
@@ -153,7 +149,8 @@ class Ids:
 
     def fill(self, path: str) -> str:
         """`path` with every `{parameter}` replaced."""
-        for name in parameters_of(path):
+        for part in path.split("{")[1:]:
+            name = part.partition("}")[0]
             path = path.replace(f"{{{name}}}", self[name])
         return path
 

@@ -31,7 +31,7 @@ from sim_mcp.gateway.repeats import Repeats
 from sim_mcp.gateway.tenancy import PROCESS_KEY_ID
 from sim_mcp.model.clock import Clock
 from sim_mcp.model.credentials import without_credentials
-from sim_mcp.model.errors import ErrorCode, SimMcpError, StoreUnavailable
+from sim_mcp.model.errors import ErrorCode, Fault, InvalidInput, SimMcpError, StoreUnavailable
 from sim_mcp.model.execution import Call, Execution, ExecutionError, ExecutionId, Status
 from sim_mcp.model.facts import CallFinished, Observer
 from sim_mcp.model.integration import Integration
@@ -101,7 +101,10 @@ class Audit:
 
     @asynccontextmanager
     async def refusals(self, call: Call, given: CleanInput) -> AsyncGenerator[None]:
-        """Record every refusal that leaves the block, and let it go on with its row's id."""
+        """Record every refusal that leaves the block, and let it go on with its row's id.
+
+        It goes on in the words of its row: a credential that was put in the place of a name is in neither.
+        """
         try:
             yield
         except StoreUnavailable:
@@ -235,6 +238,10 @@ class Audit:
         stored = error_of(error, secrets=given.secrets, redactor=self._redactor)
         row = self._row(call, given, None, Status.FAILED)
         row = _with_error(row, stored)
+        error.message = stored.message
+        if isinstance(error, InvalidInput):
+            tell = self._redactor.text
+            error.faults = tuple(Fault(tell(each.path), tell(each.message)) for each in error.faults)
         window_key = self._refusals.window_key(call, error.code)
         try:
             error.execution_id = await self._executions.record_refusal(row, window_key=window_key)

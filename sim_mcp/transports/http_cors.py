@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 
-from sim_mcp.transports.http_guards import UNGUARDED_PATHS
+from sim_mcp.transports.http_guards import SENDING_NO_ORIGIN, UNGUARDED_PATHS
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -47,7 +47,11 @@ class PagesOfKnownOrigins:
         """Serve one request."""
         headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
         origins = headers.getlist("origin")
-        if len(origins) != 1 or scope["path"] in UNGUARDED_PATHS:
+        if (
+            len(origins) != 1
+            or scope["path"] in UNGUARDED_PATHS
+            or scope["path"].startswith(SENDING_NO_ORIGIN)
+        ):
             await self._app(scope, receive, send)
             return
         origin = origins[0]

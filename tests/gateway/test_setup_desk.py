@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -313,12 +313,11 @@ async def test_a_removal_closes_the_tenants_client_at_once_and_nobody_elses(
 ) -> None:
     """In the process that removes before it answers, in another one when it hears of it."""
     one_net, two_net = (Network(FakeSim(time=SandboxTime(clock))) for _ in range(2))
-    async with (
-        replica(tmp_path, clock, one_net) as one,
-        replica(tmp_path, clock, two_net, needs=Needs(drain_s=0)) as two,
-    ):
+    async with AsyncExitStack() as stack:
+        one = await stack.enter_async_context(replica(tmp_path, clock, one_net))
         await one.app.administration.set_up(ADA, api_key=KEY)
         await one.app.administration.set_up(principal("globex"), api_key=OTHER_KEY)
+        two = await stack.enter_async_context(replica(tmp_path, clock, two_net, needs=Needs(drain_s=0)))
         for world in (one, two):
             for tenant in ("acme", "globex"):
                 health = await world.app.status.health(principal(tenant))

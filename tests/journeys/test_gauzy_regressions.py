@@ -479,7 +479,10 @@ async def test_the_metadata_is_spelt_as_clients_read_it(tmp_path: Path) -> None:
 
 async def test_nobody_says_in_a_body_or_a_header_which_tenant_they_are(web: Web) -> None:
     """The token alone does: no session, no field, no header changes it."""
-    headers = by(session_token()) | {"tenant-id": GLOBEX, "organization-id": NOWHERE}
+    for other in ({"tenant-id": GLOBEX}, {"organization-id": NOWHERE}):
+        refused = await web.ask("GET", "/settings", by=by(session_token()) | other)
+        assert (refused.status_code, refused.json()["code"]) == (403, "FORBIDDEN")
+    headers = by(session_token())
     assert (await web.ask("GET", "/settings", by=headers)).json()["tenantId"] == ACME
     body: dict[str, Any] = {"input": {}, "tenantId": GLOBEX}
     assert (await web.ask("POST", execute(ACME), by=headers, json=body)).status_code == 400
