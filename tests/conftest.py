@@ -5,9 +5,19 @@ from __future__ import annotations
 import ipaddress
 import socket
 
+import hypothesis
 import pytest
 
 from sim_mcp.model.clock import ManualClock
+
+hypothesis.settings.register_profile(
+    "house",
+    deadline=None,  # a slow machine is no fault
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    derandomize=True,  # the same examples for everybody; look for new ones with --hypothesis-profile=default
+    database=None,
+)
+hypothesis.settings.load_profile("house")
 
 
 @pytest.fixture
