@@ -10,7 +10,7 @@ import hashlib
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import anyio
@@ -35,6 +35,7 @@ from sim_mcp.model.integration import Integration
 from sim_mcp.model.json import Json
 from sim_mcp.model.run import Run, RunId
 from sim_mcp.model.tool import Mode, WorkflowTool
+from sim_mcp.model.workbench import Workbench
 from sim_mcp.store import Executions, Outcome
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,14 @@ REFUSALS_PER_MINUTE = 20
 LONGEST_NAME = 64
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What is kept of an input: a copy fit to be stored, and what must not come back."""
+
+    stored: Json
+    secrets: Secrets
+
+
 class Audit:
     """Opens, moves and closes rows."""
 
@@ -57,6 +66,7 @@ class Audit:
         keepsakes: Keepsakes,
         live: LiveCalls,
         redactor: Redactor,
+        workbench: Workbench,
         clock: Clock,
         new_id: Callable[[], str],
         observer: Observer,
@@ -65,13 +75,23 @@ class Audit:
         self.keepsakes = keepsakes
         self._live = live
         self._redactor = redactor
+        self._workbench = workbench
         self._clock = clock
         self._new_id = new_id
         self._observer = observer
         self._refusals = _RefusalWindows(clock)
 
+    async def read(self, call: Call) -> Reading:
+        """What is kept of the call's input. Walks through all of it, a large one off the event loop."""
+
+        def think() -> Reading:
+            redacted, secrets = self._redactor.read(call.arguments)
+            return Reading(stored=bounded(redacted, MAX_STORED_INPUT_BYTES), secrets=secrets)
+
+        return await self._workbench.run_over(call.principal.tenant_id, call.arguments, think)
+
     async def open(
-        self, call: Call, tool: WorkflowTool, integration: Integration, secrets: Secrets
+        self, call: Call, tool: WorkflowTool, integration: Integration, reading: Reading
     ) -> tuple[Execution, bool]:
         """Write the row of a call that is about to be performed, and lease it to this process.
 
@@ -82,12 +102,12 @@ class Audit:
             StoreUnavailable: the row could not be written, so nothing may be sent to SIM.
         """
         now = self._clock.now()
-        row = self._row(call, tool, Status.PROCESSING)
+        row = self._row(call, tool, Status.PROCESSING, reading)
         row = _with_integration(row, integration)
         opened = await self._executions.open(
             row,
             follow_up_at=now + timedelta(seconds=LEASE_S),
-            sealed_secrets=self.keepsakes.seal(row, secrets),
+            sealed_secrets=self.keepsakes.seal(row, reading.secrets),
         )
         return opened, opened.id == row.id
 
@@ -105,7 +125,7 @@ class Audit:
 
     async def record_declined(self, call: Call) -> ExecutionId:
         """Write the row of a call that a person declined; its id."""
-        row = self._row(call, None, Status.CANCELLED)
+        row = self._row(call, None, Status.CANCELLED, await self.read(call))
         return await self._executions.record_refusal(row, window_key=None)
 
     async def reload(self, execution: Execution) -> Execution | None:
@@ -126,8 +146,15 @@ class Audit:
 
     async def settle(self, execution: Execution, run: Run, secrets: Secrets) -> bool:
         """Move the row to what SIM said of its run; unfinished runs are handed to the follower."""
-        outcome = outcome_of(run, secrets=secrets, redactor=self._redactor)
-        return await self._move(execution, run.status, outcome)
+        moved = False
+        with anyio.CancelScope(shield=True):  # what is known of a run must reach its row
+            outcome = await self._workbench.run_over(
+                execution.tenant_id,
+                run.output,
+                lambda: outcome_of(run, secrets=secrets, redactor=self._redactor),
+            )
+            moved = await self._move(execution, run.status, outcome)
+        return moved  # noqa: RET504 - a scope might end early, by its type
 
     async def fail(self, execution: Execution, error: SimMcpError, secrets: Secrets) -> bool:
         """Close the row: the call ended without a run."""
@@ -198,8 +225,9 @@ class Audit:
         )
 
     async def _record_refusal(self, call: Call, error: SimMcpError) -> None:
-        stored = error_of(error, secrets=self._redactor.secrets_in(call.arguments), redactor=self._redactor)
-        row = self._row(call, None, Status.FAILED)
+        reading = await self.read(call)
+        stored = error_of(error, secrets=reading.secrets, redactor=self._redactor)
+        row = self._row(call, None, Status.FAILED, reading)
         row = _with_error(row, stored)
         window_key = self._refusals.window_key(call, error.code)
         try:
@@ -208,9 +236,8 @@ class Audit:
             log.error("a refusal could not be recorded: %s", cause.message)  # noqa: TRY400 - as above
         self._tell(row, Status.FAILED, Outcome(error=stored))
 
-    def _row(self, call: Call, tool: WorkflowTool | None, status: Status) -> Execution:
+    def _row(self, call: Call, tool: WorkflowTool | None, status: Status, reading: Reading) -> Execution:
         now = self._clock.now()
-        arguments: Json = self._redactor.redact(call.arguments)
         return Execution(
             id=ExecutionId(self._new_id()),
             tenant_id=call.principal.tenant_id,
@@ -223,7 +250,7 @@ class Audit:
             status=status,
             mode=call.mode or (tool.mode if tool else Mode.SYNC),
             timeout_s=call.timeout_s or (tool.timeout_s if tool else 0.0),
-            input=bounded(arguments, MAX_STORED_INPUT_BYTES),
+            input=reading.stored,
             output=None,
             error=None,
             pauses=None,

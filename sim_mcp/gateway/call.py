@@ -19,11 +19,10 @@ from datetime import datetime
 import anyio
 from anyio.abc import TaskGroup
 
-from sim_mcp.catalog import Catalog, ToolSource
+from sim_mcp.catalog import Catalog, ToolSource, ToolSpec
 from sim_mcp.gateway.attempts import Attempts, Intent
 from sim_mcp.gateway.audit import Audit
 from sim_mcp.gateway.live import LiveCall, LiveCalls, Progress, Watch
-from sim_mcp.gateway.redaction import Redactor
 from sim_mcp.gateway.tenancy import Tenancy
 from sim_mcp.model.clock import Clock
 from sim_mcp.model.errors import Fault, InvalidInput, MonthlyLimitReached, UnknownTool
@@ -70,7 +69,6 @@ class Gateway:
         throttle: Throttle,
         limits: TenantLimits,
         live: LiveCalls,
-        redactor: Redactor,
         background: TaskGroup,
         clock: Clock,
         kick: Callable[[], None],
@@ -83,7 +81,6 @@ class Gateway:
         self._throttle = throttle
         self._limits = limits
         self._live = live
-        self._redactor = redactor
         self._background = background
         self._clock = clock
         self._kick = kick
@@ -102,6 +99,10 @@ class Gateway:
             return [entry.spec for entry in await self._store.tools.entries(tenant_id)]
 
         return await self._tools.catalog(tenant_id, version, entries)
+
+    async def problem_with(self, catalog: Catalog, spec: ToolSpec) -> str | None:
+        """Why `spec` could not be listed as a tool in `catalog`, in one sentence; `None` when it could."""
+        return await self._tools.problem_with(catalog, spec)
 
     async def call(
         self, call: Call, *, patience_s: float | None = None, watch: Watch | None = None
@@ -151,14 +152,14 @@ class Gateway:
         integration = await self._tenancy.usable(principal)
         catalog = await self.catalog(principal.tenant_id)
         tool = _resolve(catalog, call, integration)
-        arguments = catalog.check(tool, call.arguments)
+        await self._tools.check(catalog, tool, call.arguments)
         request = _request(call, tool)
         admission = self._throttle.admit(principal.tenant_id, tool.name, limits=self._limits_of(tool))
         try:
             await self._check_month(principal.tenant_id)
             bound = replace(call, mode=request.mode, timeout_s=request.timeout_s)
-            secrets = self._redactor.secrets_in(arguments)
-            row, is_new = await self._audit.open(bound, tool, integration, secrets)
+            reading = await self._audit.read(call)
+            row, is_new = await self._audit.open(bound, tool, integration, reading)
         except BaseException:
             admission.release()
             raise
@@ -166,7 +167,7 @@ class Gateway:
             execution=row,
             integration=integration,
             request=request,
-            secrets=secrets,
+            secrets=reading.secrets,
         )
         if is_new:
             return intent, admission

@@ -47,16 +47,19 @@ class Redactor:
 
     def redact(self, value: Json) -> Json:
         """A copy of `value` without secrets: for storing inputs. What nests too deeply is only noted."""
-        if nests_deeper_than(value, DEEPEST):
-            return {"truncated": True, "reason": f"nested more than {DEEPEST} levels deep"}
-        return self._walk(value, found=[])
+        return self.read(value)[0]
 
     def secrets_in(self, value: Json) -> Secrets:
         """The secrets that `redact` would take out of `value`, to be masked elsewhere."""
+        return self.read(value)[1]
+
+    def read(self, value: Json) -> tuple[Json, Secrets]:
+        """Both what `redact` and what `secrets_in` say, in one walk."""
+        if nests_deeper_than(value, DEEPEST):
+            return {"truncated": True, "reason": f"nested more than {DEEPEST} levels deep"}, Secrets()
         found: list[str] = []
-        if not nests_deeper_than(value, DEEPEST):
-            self._walk(value, found=found)
-        return Secrets(found)
+        redacted = self._walk(value, found=found)
+        return redacted, Secrets(found)
 
     def text(self, text: str) -> str:
         """`text` without anything that looks like a credential: for foreign error messages."""
