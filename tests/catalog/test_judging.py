@@ -116,6 +116,39 @@ def test_the_verdict_is_that_of_the_published_validator(
     assert ours == Published(schema).is_valid(value)
 
 
+A: dict[str, Json] = {"properties": {"a": {"type": "integer"}}, "prefixItems": [{"type": "integer"}]}
+NEVER: dict[str, Json] = {**A, "not": {}}
+
+
+@pytest.mark.parametrize(
+    "looks",
+    [
+        *({keyword: [A]} for keyword in ("allOf", "anyOf", "oneOf")),
+        *({keyword: [NEVER, {}]} for keyword in ("anyOf", "oneOf")),
+        {"if": A},
+        {"if": {"minProperties": 1, "minItems": 1}, "then": A, "else": {}},
+        {"if": {"not": {}}, "then": A},
+        {"if": {"not": {}}, "else": A},
+        {"dependentSchemas": {"a": A}},
+        {"dependentSchemas": {"b": A}},
+        {"$ref": "#/$defs/a", "$defs": {"a": A}},
+        {"not": {"not": A}},
+        {"patternProperties": {"^a": {}}, "contains": {"const": 1}},
+        {"additionalProperties": {"type": "integer"}, "items": {"type": "integer"}},
+        {"allOf": [{"unevaluatedProperties": {"const": 1}, "unevaluatedItems": {"const": 1}}]},
+        {"allOf": [{"anyOf": [{"$ref": "#/$defs/a"}]}], "$defs": {"a": A}},
+        {},
+    ],
+)
+@pytest.mark.parametrize(
+    "value", [{}, {"a": 1}, {"b": 1}, {"a": 1, "b": 1}, {"a": ""}, [], [1], [1, 2], [""]]
+)
+def test_what_another_rule_has_looked_at_is_known(looks: dict[str, Json], value: Json) -> None:
+    """`unevaluated…` sees through every way by which subschemas judge the same value."""
+    schema: dict[str, Json] = {"unevaluatedProperties": False, "unevaluatedItems": False, **looks}
+    assert judge_of(schema, Work()).keeps(value, schema) == Published(schema).is_valid(value)
+
+
 @given(schema=_fragments(SCHEMAS) | st.dictionaries(st.sampled_from(["type", "items", "required"]), VALUES))
 def test_a_schema_is_one_where_the_standard_says_so(schema: dict[str, Json]) -> None:
     """Our form of schemas and the standard's own judge alike."""
@@ -231,6 +264,7 @@ def test_a_schema_that_no_call_could_pay_for_says_which_rule_is_too_dear() -> No
     "pattern",
     [
         pytest.param("^(?:[^a]*\u4e2d)+$", id="a separator that the loop reads too"),
+        pytest.param("^(?:[^kK\xe5\xc5\xdf]*\u4e2d)+$", id="a separator that a set leaves in"),
         pytest.param(
             "".join("(?:" * 60) + "a" + "".join(f")?{chr(98 + n % 24)}" for n in range(60)), id="nested"
         ),
