@@ -34,6 +34,7 @@ from sim_mcp.model.errors import InvalidInput, SimMcpError
 from sim_mcp.model.facts import SettingsChanged
 from sim_mcp.model.principal import TenantId
 from sim_mcp.model.run import RunId
+from sim_mcp.model.workbench import Workbench
 from sim_mcp.resilience import Breakers, RetryPolicy, Throttle
 from sim_mcp.sim import SimClients
 from sim_mcp.store import ChangeKind, Sealer, Store
@@ -67,13 +68,15 @@ class Wiring:
         self._breakers = Breakers(clock, observer=facts)
         self._throttle = Throttle(clock)
         self._retry = RetryPolicy(outside.random)
-        self._tools = ToolSource()
+        self._workbench = Workbench()
+        self._tools = ToolSource(workbench=self._workbench)
         self._audit = Audit(
             executions=store.executions,
             keepsakes=Keepsakes(executions=store.executions, sealer=sealer),
             repeats=Repeats(claims=store.claims),
             live=self._live,
             redactor=self._redactor,
+            workbench=self._workbench,
             clock=clock,
             new_id=outside.new_id,
             observer=facts,
@@ -192,7 +195,7 @@ class Wiring:
             throttle=self._throttle,
             limits=self._limits,
             live=self._live,
-            inputs=Inputs(self._redactor),
+            inputs=Inputs(self._redactor, workbench=self._workbench),
             background=self._background,
             clock=self._outside.clock,
             kick=self._follower.kick,

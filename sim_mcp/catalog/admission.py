@@ -9,25 +9,31 @@ from __future__ import annotations
 
 import json
 import re
-from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from sim_mcp.catalog.patterns import RiskyPattern, text_limit
+from sim_mcp.catalog.applicators import judge_of
+from sim_mcp.catalog.faults import faults_of
+from sim_mcp.catalog.patterns import RiskyPattern, judged
+from sim_mcp.catalog.price import MAX_STEPS_PER_VALUE, excess_in
 from sim_mcp.catalog.problem import Flaw
+from sim_mcp.catalog.schema_form import form_of_schemas
 from sim_mcp.catalog.schema_walk import Position, circle_in, depth_of, positions, strings, target_of
 from sim_mcp.catalog.text import has_hidden, shortened
+from sim_mcp.catalog.work import OutOfWork, Work
 from sim_mcp.model.json import is_array, is_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from jsonschema.protocols import Validator
 
     from sim_mcp.catalog.spec import ToolSpec
     from sim_mcp.model.json import JsonObject
 
 SCHEMA_DEPTH = 32
 SCHEMA_BYTES = 64 * 1024
+MAX_FLAWS = 20
+MAX_PATTERN_EFFORT = 50_000
+"""Steps to judge all the patterns of one schema."""
 DIALECT_URI = "https://json-schema.org/draft/2020-12/schema"
 _COMBINATORS = ("oneOf", "anyOf", "allOf")
 _REBASING = ("$id", "$anchor", "$dynamicAnchor", "$dynamicRef", "$recursiveRef", "$vocabulary")
@@ -59,9 +65,11 @@ def _schema_flaws(field: str, schema: JsonObject) -> Iterator[Flaw]:
         return
     found = [*_root_flaws(schema), *_text_flaws(schema), *_form_flaws(schema)]
     if not found:
-        found = [message for position in positions(schema) for message in _position_flaws(position, schema)]
+        found = _all_position_flaws(schema)
     if not found and (path := circle_in(schema)):
         found = [f"{shortened(path, 120)} refers back to itself; checking a value would never end"]
+    if not found:
+        found = [*_price_flaws(schema)]
     for message in found:
         yield Flaw(field=field, message=message)
     if not found:
@@ -87,13 +95,41 @@ def _text_flaws(schema: JsonObject) -> Iterator[str]:
 
 
 def _form_flaws(schema: JsonObject) -> Iterator[str]:
-    for error in _meta_validator().iter_errors(schema):
-        shown = shortened(error.message, 200)
-        yield f"is no valid JSON Schema at {shortened(error.json_path, 120)}: {shown}"
+    form, work = form_of_schemas(), Work()
+    try:
+        faults = faults_of(judge_of(form, work).findings(schema, form), limit=1, work=work)
+    except (OutOfWork, OverflowError, RecursionError):
+        yield "is too intricate to be judged; write a simpler one"
         return
+    for fault in faults:
+        yield f"is no valid JSON Schema: {shortened(fault.path, 120)} {shortened(fault.message, 200)}"
 
 
-def _position_flaws(position: Position, schema: JsonObject) -> Iterator[str]:
+def _price_flaws(schema: JsonObject) -> Iterator[str]:
+    if (excess := excess_in(schema)) is not None:
+        yield (
+            f"{shortened(excess.path, 120)} takes {excess.steps} steps to check one value, more than "
+            f"{MAX_STEPS_PER_VALUE}, most of them for `{shortened(excess.keyword)}`; name fewer forms, "
+            f"values or patterns there"
+        )
+
+
+def _all_position_flaws(schema: JsonObject) -> list[str]:
+    """The flaws of the subschemas, `MAX_FLAWS` at most: one slip is often made everywhere."""
+    subschemas = list(positions(schema))
+    places = frozenset(id(position.schema) for position in subschemas)
+    flaws = (
+        flaw
+        for position in subschemas
+        for flaw in (*_reference_flaws(position, schema, places), *_pattern_flaws(position))
+    )
+    found = list(islice(flaws, MAX_FLAWS))
+    if not found and (path := _too_many_patterns(subschemas)):
+        found = [f"{path} has one pattern more than can be judged; write fewer or simpler ones"]
+    return found
+
+
+def _reference_flaws(position: Position, schema: JsonObject, places: frozenset[int]) -> Iterator[str]:
     at = shortened(position.path, 120)
     for keyword in _REBASING:
         if keyword in position.schema:
@@ -103,16 +139,32 @@ def _position_flaws(position: Position, schema: JsonObject) -> Iterator[str]:
         shown = repr(shortened(reference))
         if not reference.startswith("#"):
             yield f"{at} refers to {shown} outside itself, which is never fetched; copy it into `$defs`"
-        elif target_of(reference, schema) is None:
+        elif id(target_of(reference, schema)) not in places:  # what no keyword names has not been judged
             yield f"{at} refers to {shown}, which is not there; add it to `$defs`"
-    patterns = position.schema.get("patternProperties")
-    texts = [*patterns] if is_object(patterns) else []
-    pattern = position.schema.get("pattern")
-    for text in [*texts, pattern] if isinstance(pattern, str) else texts:
+
+
+def _pattern_flaws(position: Position) -> Iterator[str]:
+    for text in _patterns_of(position):
         try:
-            text_limit(text)
+            judged(text)
         except RiskyPattern as error:
-            yield f"{at} has a pattern that {error}"
+            yield f"{shortened(position.path, 120)} has a pattern that {error}"
+
+
+def _patterns_of(position: Position) -> list[str]:
+    patterns, pattern = position.schema.get("patternProperties"), position.schema.get("pattern")
+    texts = [*patterns] if is_object(patterns) else []
+    return [*texts, pattern] if isinstance(pattern, str) else texts
+
+
+def _too_many_patterns(subschemas: list[Position]) -> str | None:
+    """Where the patterns of a schema become too many to be judged at each start."""
+    effort = 0
+    for position in subschemas:
+        effort += sum(judged(text).effort for text in _patterns_of(position))
+        if effort > MAX_PATTERN_EFFORT:
+            return shortened(position.path, 120)
+    return None
 
 
 def _warnings(schema: JsonObject) -> Iterator[str]:
@@ -142,11 +194,3 @@ def _header_flaws(schema: JsonObject) -> Iterator[Flaw]:
             seen.add(header.lower())
             continue
         yield Flaw(field="input_schema", message=message)
-
-
-@cache
-def _meta_validator() -> Validator:
-    """Made once for the process: it holds nothing of any tenant."""
-    from jsonschema import Draft202012Validator
-
-    return Draft202012Validator(Draft202012Validator.META_SCHEMA)

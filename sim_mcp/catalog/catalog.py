@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self, final
 
 from sim_mcp.catalog.admission import flaws_in
-from sim_mcp.catalog.checking import ArgumentCheck
+from sim_mcp.catalog.checking import check_arguments
 from sim_mcp.catalog.problem import STORE, SpecProblem
 from sim_mcp.catalog.reading import SpecSet, judge
+from sim_mcp.catalog.work import MAX_STEPS
 from sim_mcp.model.errors import NotFound, UnknownTool
 from sim_mcp.model.principal import Permission
 
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
 
 @final
 class Catalog:
-    """Immutable; make one with `build`. Validators are compiled at a tool's first call and kept."""
+    """Immutable; make one with `build`."""
 
-    __slots__ = ("_checks", "_file_names", "_tools", "problems", "tenant_id", "tools")
+    __slots__ = ("_file_names", "_tools", "problems", "tenant_id", "tools")
 
     def __init__(
         self,
@@ -44,7 +45,6 @@ class Catalog:
         self.problems = tuple(problems)
         self._tools = {tool.name: tool for tool in self.tools}
         self._file_names = file_names
-        self._checks: dict[str, ArgumentCheck] = {}
 
     @classmethod
     def build(
@@ -105,22 +105,18 @@ class Catalog:
                 return tool
         raise NotFound("No such workflow is on your allow-list. An administrator of your tenant can add it.")
 
-    def check(self, tool: WorkflowTool, arguments: JsonObject) -> JsonObject:
+    def check(self, tool: WorkflowTool, arguments: JsonObject, *, steps: int = MAX_STEPS) -> JsonObject:
         """`arguments`, unchanged, when they keep every rule of the tool's input schema.
 
-        Nothing is filled in: SIM has its own defaults. Works on the processor for up to a few
-        seconds when the arguments are several megabytes of small values.
+        Nothing is filled in: SIM has its own defaults. Works on the processor for half a second at
+        most; `Workbench` keeps that off the event loop.
 
         Raises:
             InvalidInput: each fault with its path, at most ten; never with a value that was sent.
-            PayloadTooLarge: deeper than 64 levels, larger than 10 MB, or too complex to check.
+            PayloadTooLarge: deeper than 64 levels, or larger than 10 MB.
+            TooMuchWork: a `PayloadTooLarge`: not to be checked within `steps`.
         """
-        if self._tools.get(tool.name) is not tool:
-            return ArgumentCheck(tool)(arguments)
-        check = self._checks.get(tool.name)
-        if check is None:
-            check = self._checks[tool.name] = ArgumentCheck(tool)
-        return check(arguments)
+        return check_arguments(tool, arguments, steps=steps)
 
     def is_from_file(self, name: str) -> bool:
         """Whether spec files claim `name`, soundly or not: only they can change it."""

@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sim_mcp.catalog.text import listed, nearest, shortened
 from sim_mcp.model.errors import Fault
-from sim_mcp.model.json import Json, JsonObject, is_array, is_object
+from sim_mcp.model.json import Json, is_array, is_object
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
-    from jsonschema.exceptions import ValidationError
+    from sim_mcp.catalog.judging import Finding, Path
+    from sim_mcp.catalog.work import Work
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_COMPARED = 100
+"""Names among which the nearest is looked for: comparing takes long."""
+_STEPS_PER_COMPARISON = 50
+_STEPS_PER_FAULT = 50
+_SHOWN = 100
 _BOUNDS = {
     "minimum": "must be at least {}",
     "maximum": "must be at most {}",
@@ -37,27 +43,33 @@ _BOUNDS = {
 }
 
 
-def faults_of(errors: Iterable[ValidationError], *, limit: int) -> tuple[Fault, ...]:
-    """At most `limit` faults; missing properties of one object are one fault."""
+def faults_of(findings: Iterable[Finding], *, limit: int, work: Work) -> tuple[Fault, ...]:
+    """At most `limit` faults, each told once.
+
+    Raises:
+        OutOfWork: the sentences would take too long to find.
+    """
     faults: dict[Fault, None] = {}
-    for error in errors:
-        faults[Fault(path_of(list(error.absolute_path)), _sentence(error))] = None
+    for finding in findings:
+        work.spend(_STEPS_PER_FAULT)
+        faults[Fault(path_of(finding.path), _sentence(finding, work))] = None
         if len(faults) >= limit:
             break
     return tuple(faults)
 
 
-def path_of(parts: Sequence[str | int]) -> str:
+def path_of(path: Path) -> str:
     """`$.items[0].name`; names that are no plain words are quoted, long ones cut."""
-    path = "$"
-    for part in parts:
+    told: list[str] = []
+    while path is not None:
+        path, part = path
         if isinstance(part, int):
-            path += f"[{part}]"
+            told.append(f"[{part}]")
         elif _PLAIN_NAME.fullmatch(part):
-            path += f".{shortened(part)}"
+            told.append(f".{shortened(part)}")
         else:
-            path += f"[{shortened(part)!r}]"
-    return path
+            told.append(f"[{shortened(part)!r}]")
+    return "".join(["$", *reversed(told)])
 
 
 def type_of(value: Json) -> str:
@@ -75,48 +87,40 @@ def type_of(value: Json) -> str:
     return "object" if is_object(value) else "array"
 
 
-def _sentence(error: ValidationError) -> str:
-    keyword, rule, instance = error.validator, _json(error.validator_value), _json(error.instance)
-    got = type_of(instance)
-    if keyword == "propertyNames" or _is_about_a_name(list(error.absolute_schema_path)):
-        return "has a property whose name is not allowed; see the tool's input schema"
+def _sentence(finding: Finding, work: Work) -> str:
+    keyword, rule = finding.keyword, finding.rule
+    got = type_of(finding.value)
     match keyword:
+        case None:
+            return "holds something that the tool's input schema never allows; remove it"
+        case "propertyNames":
+            return "has a property whose name is not allowed; see the tool's input schema"
         case "type":
-            return _type_sentence(rule, instance)
+            return _type_sentence(rule, finding.value)
         case "required":
-            return _missing_sentence(rule, instance)
+            noun = "property" if len(finding.names) == 1 else "properties"
+            return f"lacks the required {noun} {listed(finding.names)}"
         case "additionalProperties":
-            return _extra_sentence(_json(error.schema), instance)
+            return _extra_sentence(finding, work)
         case "unevaluatedProperties" | "unevaluatedItems":
             return "holds something that the tool's input schema does not name; remove it"
         case "enum":
             return f"must be one of {_allowed(rule)}; got another {got}"
         case "anyOf" | "oneOf":
-            return _choice_sentence(rule, instance, fits_none=bool(error.context))
+            return _choice_sentence(rule, finding.value, fits_many=finding.fits_many)
         case "uniqueItems":
             return "must not contain an item twice"
-        case str() if keyword in _BOUNDS:
+        case _ if keyword in _BOUNDS:
             return f"{_BOUNDS[keyword].format(_shown(rule))}; got {got}"
-        case str():
-            return f"breaks the rule `{keyword}` of the tool's input schema; got {got}"
         case _:
-            return "holds something that the tool's input schema never allows; remove it"
+            return f"breaks the rule `{keyword}` of the tool's input schema; got {got}"
 
 
-def _is_about_a_name(schema_path: list[str | int]) -> bool:
-    """Whether the finding is about a property's name, and not about a property called `propertyNames`."""
-    before = ["", *schema_path]
-    return any(
-        part == "propertyNames" and above != "properties"
-        for above, part in zip(before, schema_path, strict=False)
-    )
-
-
-def _choice_sentence(rule: Json, instance: Json, *, fits_none: bool) -> str:
+def _choice_sentence(rule: Json, instance: Json, *, fits_many: bool) -> str:
     forms = rule if is_array(rule) else []
     types = sorted({name for each in forms for name in _types(each)})
     hint = f" (of type {' or '.join(types)})" if types else ""
-    reason = "fits none of" if fits_none else "fits more than one of"
+    reason = "fits more than one of" if fits_many else "fits none of"
     return f"{reason} the {len(forms)} allowed forms{hint}; got {type_of(instance)}"
 
 
@@ -134,25 +138,14 @@ def _type_sentence(rule: Json, instance: Json) -> str:
     return sentence
 
 
-def _missing_sentence(rule: Json, instance: Json) -> str:
-    required = rule if is_array(rule) else []
-    present: JsonObject = instance if is_object(instance) else {}
-    names = [name for name in required if isinstance(name, str) and name not in present]
-    noun = "property" if len(names) == 1 else "properties"
-    return f"lacks the required {noun} {listed(names)}"
-
-
-def _extra_sentence(schema: Json, instance: Json) -> str:
-    declared = schema.get("properties") if is_object(schema) else None
-    patterns = schema.get("patternProperties") if is_object(schema) else None
+def _extra_sentence(finding: Finding, work: Work) -> str:
+    declared = finding.schema.get("properties")
     known = list(declared) if is_object(declared) else []
-    allowed = [re.compile(each) for each in patterns] if is_object(patterns) else []
-    sent = list(instance) if is_object(instance) else []
-    names = frozenset(known)
-    extra = [name for name in sent if name not in names and not any(each.search(name) for each in allowed)]
-    noun = "property" if len(extra) == 1 else "properties"
-    sentence = f"has the unknown {noun} {listed(extra, 5)}"
-    meant = [repr(found) for name in extra[:5] if (found := nearest(name, known))]
+    noun = "property" if len(finding.names) == 1 else "properties"
+    sentence = f"has the unknown {noun} {listed(finding.names, 5)}"
+    compared = known[:_COMPARED]
+    work.spend(len(finding.names[:5]) * len(compared) * _STEPS_PER_COMPARISON)
+    meant = [repr(found) for name in finding.names[:5] if (found := nearest(name, compared))]
     if meant:
         return f"{sentence}; did you mean {', '.join(meant)}?"
     return f"{sentence}; known are {listed(known)}" if known else f"{sentence}; none is allowed here"
@@ -166,6 +159,8 @@ def _allowed(rule: Json) -> str:
 
 def _shown(rule: Json) -> str:
     """A value of the schema (never of the arguments)."""
+    if isinstance(rule, str):
+        rule = rule[:_SHOWN]  # no more is shown anyway
     return shortened(json.dumps(rule, ensure_ascii=False))
 
 
@@ -173,8 +168,3 @@ def _types(schema: Json) -> list[str]:
     declared = schema.get("type") if is_object(schema) else None
     named = declared if is_array(declared) else [declared]
     return [name for name in named if isinstance(name, str)]
-
-
-def _json(value: Any) -> Json:
-    """What jsonschema leaves untyped; in a finding it is always a part of the schema or the arguments."""
-    return value

@@ -130,7 +130,7 @@ def _read_document(document: Json, source: str, found: list[Found], problems: li
     tools = rest.pop("tools")
     if rest:
         message = (
-            f"has keys beside `tenant` and `tools`: {listed(rest)}. Move them into a tool, or remove them."
+            f"has keys beside `tenant` and `tools`: {listed([*rest])}. Move them into a tool, or remove them."
         )
         problems.append(SpecProblem(source=source, tenant_id=tenant_id, message=message))
     if not is_array(tools):

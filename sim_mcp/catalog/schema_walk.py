@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sim_mcp.catalog.text import shortened
 from sim_mcp.model.json import Json, JsonObject, is_array, is_object
 
 if TYPE_CHECKING:
@@ -32,12 +33,16 @@ MAX_CHAIN = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
-    """One subschema: where it stands, and whether only `properties` lead there from the root."""
+    """One subschema: where it stands, and whether only `properties` lead there from the root.
+
+    `keyword` is that of the schema around it by which it stands there.
+    """
 
     path: str
     schema: JsonObject
     is_plain_property: bool
     is_in_place: bool = False
+    keyword: str = ""
 
 
 def depth_of(value: Json, *, at_most: int) -> int:
@@ -59,23 +64,24 @@ def depth_of(value: Json, *, at_most: int) -> int:
 def children(position: Position) -> Iterator[Position]:
     """The subschemas directly inside `position`."""
     for keyword, value in position.schema.items():
-        in_place = keyword in _IN_PLACE
-        path = f"{position.path}.{keyword}"
+        path = f"{position.path}.{shortened(keyword)}"
+        is_plain = keyword == "properties" and (position.is_plain_property or position.path == "$")
+        inside: Iterator[tuple[str, Json]] = iter(())
         if keyword in _NAMED and is_object(value):
-            plain = keyword == "properties" and (position.is_plain_property or position.path == "$")
-            for name, each in value.items():
-                if is_object(each):
-                    yield Position(
-                        path=f"{path}.{name}", schema=each, is_plain_property=plain, is_in_place=in_place
-                    )
+            inside = ((f"{path}.{shortened(name)}", each) for name, each in value.items())
         elif keyword in _IN_LISTS and is_array(value):
-            for index, each in enumerate(value):
-                if is_object(each):
-                    yield Position(
-                        path=f"{path}[{index}]", schema=each, is_plain_property=False, is_in_place=in_place
-                    )
-        elif keyword in _SINGLE and is_object(value):
-            yield Position(path=path, schema=value, is_plain_property=False, is_in_place=in_place)
+            inside = ((f"{path}[{index}]", each) for index, each in enumerate(value))
+        elif keyword in _SINGLE:
+            inside = iter([(path, value)])
+        for at, each in inside:
+            if is_object(each):
+                yield Position(
+                    path=at,
+                    schema=each,
+                    is_plain_property=is_plain,
+                    is_in_place=keyword in _IN_PLACE,
+                    keyword=keyword,
+                )
 
 
 def positions(schema: JsonObject) -> Iterator[Position]:
@@ -97,7 +103,7 @@ def strings(value: Json, path: str = "$") -> Iterator[tuple[str, str]]:
         elif is_object(each):
             for key, inner in each.items():
                 yield at, key
-                waiting.append((f"{at}.{key}", inner))
+                waiting.append((f"{at}.{shortened(key)}", inner))
         elif is_array(each):
             waiting.extend((f"{at}[{index}]", inner) for index, inner in enumerate(each))
 

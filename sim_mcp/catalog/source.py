@@ -9,14 +9,20 @@ import anyio
 import anyio.to_thread
 
 from sim_mcp.catalog.catalog import Catalog
+from sim_mcp.catalog.checking import TooMuchWork
 from sim_mcp.catalog.reading import SpecSet, read_specs
+from sim_mcp.catalog.work import AT_ONCE_STEPS
+from sim_mcp.model.workbench import Workbench
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
     from sim_mcp.catalog.problem import SpecProblem
+    from sim_mcp.catalog.spec import ToolSpec
+    from sim_mcp.model.json import JsonObject
     from sim_mcp.model.principal import TenantId
+    from sim_mcp.model.tool import WorkflowTool
 
 WATCH_DEBOUNCE_MS = 400
 """Editors write a file in several steps; a change is read when it has been quiet for a moment."""
@@ -30,12 +36,15 @@ class ToolSource:
     files), whoever asks at the same time.
     """
 
-    def __init__(self, files: SpecSet | None = None, *, max_tenants: int = 1_000) -> None:
+    def __init__(
+        self, files: SpecSet | None = None, *, max_tenants: int = 1_000, workbench: Workbench | None = None
+    ) -> None:
         self._files = files or SpecSet()
         self._max_tenants = max_tenants
         self._generations: dict[TenantId, int] = {}
         self._catalogs: OrderedDict[TenantId, tuple[tuple[int, int], Catalog]] = OrderedDict()
         self._locks: dict[TenantId, anyio.Lock] = {}
+        self._workbench = workbench or Workbench()
 
     async def catalog(
         self, tenant_id: TenantId, version: int, entries: Callable[[], Awaitable[Sequence[object]]]
@@ -59,6 +68,23 @@ class ToolSource:
         finally:
             if not lock.locked() and self._locks.get(tenant_id) is lock:
                 del self._locks[tenant_id]
+
+    async def check(self, catalog: Catalog, tool: WorkflowTool, arguments: JsonObject) -> JsonObject:
+        """`Catalog.check`, without holding up the others: what takes longer is done again in a thread.
+
+        `arguments` must not change until the answer is there.
+
+        Raises:
+            InvalidInput, PayloadTooLarge: as `Catalog.check` does.
+        """
+        try:
+            return catalog.check(tool, arguments, steps=AT_ONCE_STEPS)
+        except TooMuchWork:
+            return await self._workbench.run(catalog.tenant_id, lambda: catalog.check(tool, arguments))
+
+    async def problem_with(self, catalog: Catalog, spec: ToolSpec) -> str | None:
+        """`Catalog.problem_with`, without holding up the others."""
+        return await self._workbench.run(catalog.tenant_id, lambda: catalog.problem_with(spec))
 
     def reload(self, directory: Path) -> frozenset[TenantId]:
         """Read `directory` and serve what it says now; the tenants whose tools or problems changed.
@@ -131,7 +157,13 @@ class ToolSource:
     ) -> Catalog:
         stored = await entries()
         key = (version, self._generations.get(tenant_id, 0))
-        catalog = Catalog.build(tenant_id, files=self._files, stored=stored)
+        files = self._files
+        if stored:  # strangers' schemas; files were judged when they were read
+            catalog = await self._workbench.run(
+                tenant_id, lambda: Catalog.build(tenant_id, files=files, stored=stored)
+            )
+        else:
+            catalog = Catalog.build(tenant_id, files=files)
         self._catalogs[tenant_id] = (key, catalog)
         self._catalogs.move_to_end(tenant_id)
         while len(self._catalogs) > self._max_tenants:

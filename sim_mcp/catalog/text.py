@@ -8,7 +8,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 _KEPT = frozenset("\n\t")
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co"})
@@ -53,11 +53,11 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return found[0] if found else None
 
 
-def listed(words: Iterable[str], limit: int = 20) -> str:
+def listed(words: Sequence[str], limit: int = 20) -> str:
     """Quoted and joined with commas, at most `limit` of them: `'a', 'b' and 3 more`."""
-    quoted = [repr(shortened(word)) for word in words]
-    rest = len(quoted) - limit
-    return ", ".join(quoted[:limit]) + (f" and {rest} more" if rest > 0 else "")
+    rest = len(words) - limit
+    quoted = ", ".join(repr(shortened(word)) for word in words[:limit])
+    return quoted + (f" and {rest} more" if rest > 0 else "")
 
 
 def slug(text: str) -> str:

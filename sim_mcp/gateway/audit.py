@@ -15,7 +15,6 @@ from datetime import timedelta
 from functools import partial
 
 import anyio
-import anyio.to_thread
 
 from sim_mcp.gateway.inputs import CleanInput
 from sim_mcp.gateway.keepsake import Keepsakes
@@ -35,9 +34,9 @@ from sim_mcp.model.errors import ErrorCode, Fault, InvalidInput, SimMcpError, St
 from sim_mcp.model.execution import Call, Execution, ExecutionError, ExecutionId, Status
 from sim_mcp.model.facts import CallFinished, Observer
 from sim_mcp.model.integration import Integration
-from sim_mcp.model.json import is_heavier_than
 from sim_mcp.model.run import Run, RunId
 from sim_mcp.model.tool import Mode, WorkflowTool
+from sim_mcp.model.workbench import Workbench
 from sim_mcp.store import Executions, Outcome
 
 log = logging.getLogger(__name__)
@@ -48,8 +47,6 @@ LAST_WRITE_LIMIT_S = 10.0
 REFUSALS_PER_MINUTE = 20
 """Refusals of one caller, for one reason, that get rows of their own; the rest are counted."""
 LONGEST_NAME = 64
-HEAVY_OUTPUT = 100_000
-"""Characters of an output from which on it is masked in a thread."""
 
 
 class Audit:
@@ -63,6 +60,7 @@ class Audit:
         repeats: Repeats,
         live: LiveCalls,
         redactor: Redactor,
+        workbench: Workbench,
         clock: Clock,
         new_id: Callable[[], str],
         observer: Observer,
@@ -72,11 +70,11 @@ class Audit:
         self.repeats = repeats
         self._live = live
         self._redactor = redactor
+        self._workbench = workbench
         self._clock = clock
         self._new_id = new_id
         self._observer = observer
         self._refusals = _RefusalWindows(clock)
-        self._heavy = anyio.CapacityLimiter(1)
 
     async def open(
         self, call: Call, given: CleanInput, tool: WorkflowTool, integration: Integration
@@ -143,7 +141,9 @@ class Audit:
 
     async def settle(self, execution: Execution, run: Run, secrets: Secrets) -> bool:
         """Move the row to what SIM said of its run; unfinished runs are handed to the follower."""
-        outcome = await self._outcome(run, secrets)
+        judge = partial(outcome_of, run, secrets=secrets, redactor=self._redactor)
+        # Masking megabytes takes a while: nobody else's call may wait for it.
+        outcome = await self._workbench.run_over(execution.tenant_id, run.output, judge)
         return await self._move(execution, run.status, outcome)
 
     async def fail(self, execution: Execution, error: SimMcpError, secrets: Secrets) -> bool:
@@ -179,13 +179,6 @@ class Audit:
             )
         self._live.ring(execution.id)
         return moved
-
-    async def _outcome(self, run: Run, secrets: Secrets) -> Outcome:
-        judge = partial(outcome_of, run, secrets=secrets, redactor=self._redactor)
-        if not is_heavier_than(run.output, HEAVY_OUTPUT):
-            return judge()
-        # Masking megabytes takes a while: nobody else's call may wait for it.
-        return await anyio.to_thread.run_sync(judge, limiter=self._heavy)
 
     async def _move(
         self, execution: Execution, status: Status, outcome: Outcome, *, frees_key: bool = False

@@ -20,7 +20,7 @@ from datetime import datetime
 import anyio
 from anyio.abc import TaskGroup
 
-from sim_mcp.catalog import Catalog, ToolSource
+from sim_mcp.catalog import Catalog, ToolSource, ToolSpec
 from sim_mcp.gateway.attempts import Attempts, Intent
 from sim_mcp.gateway.audit import Audit
 from sim_mcp.gateway.inputs import CleanInput, Inputs
@@ -112,6 +112,10 @@ class Gateway:
 
         return await self._tools.catalog(tenant_id, version, entries)
 
+    async def problem_with(self, catalog: Catalog, spec: ToolSpec) -> str | None:
+        """Why `spec` could not be listed as a tool in `catalog`, in one sentence; `None` when it could."""
+        return await self._tools.problem_with(catalog, spec)
+
     async def call(
         self, call: Call, *, patience_s: float | None = None, watch: Watch | None = None
     ) -> Execution:
@@ -136,7 +140,7 @@ class Gateway:
             Throttled, MonthlyLimitReached: refused; recorded; nothing was sent to SIM.
             StoreUnavailable: the row could not be written; nothing was sent to SIM.
         """
-        given = await self._inputs.clean(call.arguments)
+        given = await self._inputs.clean(call.principal.tenant_id, call.arguments)
         async with self._audit.refusals(call, given):
             prepared = await self._prepare(call, given)
         if isinstance(prepared, Execution):
@@ -155,7 +159,9 @@ class Gateway:
 
     async def decline(self, call: Call) -> ExecutionId:
         """Record that a person was asked to confirm `call` and said no; nothing is run."""
-        return await self._audit.record_declined(call, await self._inputs.clean(call.arguments))
+        return await self._audit.record_declined(
+            call, await self._inputs.clean(call.principal.tenant_id, call.arguments)
+        )
 
     async def follow(
         self, execution: Execution, *, patience_s: float | None, watch: Watch | None = None
@@ -173,7 +179,7 @@ class Gateway:
         integration = await self._tenancy.usable(principal)
         catalog = await self.catalog(principal.tenant_id)
         tool = _resolve(catalog, call, integration)
-        catalog.check(tool, call.arguments)
+        await self._tools.check(catalog, tool, call.arguments)
         request = _request(call, tool)
         admission = self._throttle.admit(principal.tenant_id, tool.name, limits=self._limits_of(tool))
         try:

@@ -119,7 +119,7 @@ class Curation:
         catalog = await self._gateway.catalog(principal.tenant_id)
         if catalog.is_from_file(tool.name):
             raise Conflict(f"The tool {tool.name!r} comes from a spec file; change it there.")
-        if problem := catalog.problem_with(spec):
+        if problem := await self._gateway.problem_with(catalog, spec):
             raise InvalidInput(problem, faults=(Fault(path="$", message=problem),))
         await self._store.tools.put(
             principal.tenant_id, tool.name, spec=spec.to_json(), changed_by=principal.subject

@@ -5,16 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-import anyio
-import anyio.to_thread
-
 from sim_mcp.gateway.masking import Secrets
 from sim_mcp.gateway.outcomes import MAX_STORED_INPUT_BYTES, bounded
 from sim_mcp.gateway.redaction import Redactor
-from sim_mcp.model.json import Json, is_heavier_than
-
-HEAVY_INPUT = 50_000
-"""Characters of an input from which on it is looked through in a thread."""
+from sim_mcp.model.json import Json
+from sim_mcp.model.principal import TenantId
+from sim_mcp.model.workbench import Workbench
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,17 +22,15 @@ class CleanInput:
 
 
 class Inputs:
-    """Looks through inputs for secrets, each once. Large ones wait for each other, not everybody for them."""
+    """Looks through inputs for secrets, each once; large ones on the workbench."""
 
-    def __init__(self, redactor: Redactor) -> None:
+    def __init__(self, redactor: Redactor, *, workbench: Workbench) -> None:
         self._redactor = redactor
-        self._heavy = anyio.CapacityLimiter(1)
+        self._workbench = workbench
 
-    async def clean(self, value: Json) -> CleanInput:
+    async def clean(self, tenant_id: TenantId, value: Json) -> CleanInput:
         """`value` as it may be stored. Cancelling waits for a thread that looks through a large one."""
-        if not is_heavier_than(value, HEAVY_INPUT):
-            return self._cleaned(value)
-        return await anyio.to_thread.run_sync(partial(self._cleaned, value), limiter=self._heavy)
+        return await self._workbench.run_over(tenant_id, value, partial(self._cleaned, value))
 
     def _cleaned(self, value: Json) -> CleanInput:
         redacted, secrets = self._redactor.split(value)

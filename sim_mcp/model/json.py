@@ -29,20 +29,6 @@ def nests_deeper_than(value: Json, levels: int) -> bool:
     return True
 
 
-def is_heavier_than(value: Json, limit: int) -> bool:
-    """Whether `value` has more than about `limit` characters as JSON; looks no further than that."""
-    weight, waiting = 0, [value]
-    while waiting and weight <= limit:
-        item = waiting.pop()
-        weight += len(item) if isinstance(item, str) else 8
-        if is_object(item):
-            weight += sum(len(key) for key in item)
-            waiting.extend(item.values())
-        elif is_array(item):
-            waiting.extend(item)
-    return weight > limit
-
-
 def _inside(value: Json) -> Iterator[Json]:
     if is_object(value):
         yield from value.values()

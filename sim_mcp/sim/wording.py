@@ -43,6 +43,8 @@ class Wording:
 
     def without_key(self, run: Run) -> Run:
         """`run` with the key taken out of its output, should a workflow have put it there."""
+        if json.dumps(self._api_key)[1:-1] not in json.dumps(run.output):  # fast, where a walk is not
+            return run
         return replace(run, output=self._masked(run.output))
 
     def _masked(self, value: Json) -> Json:

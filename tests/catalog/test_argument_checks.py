@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from inline_snapshot import snapshot
 
-from sim_mcp.catalog import Catalog, SpecSet
+from sim_mcp.catalog import Catalog
 from sim_mcp.model.errors import InvalidInput, PayloadTooLarge
 from sim_mcp.model.json import Json
 from sim_mcp.model.tool import WorkflowTool
-from tests.catalog.samples import ACME, spec, tool
+from tests.catalog.samples import ACME, tool
 
 EMPTY = Catalog.build(ACME)
 PROPERTIES: dict[str, Json] = {
@@ -134,7 +134,10 @@ def faults(arguments: dict[str, Json], subject: WorkflowTool | None = None) -> l
             {"free": {"a": 1}},
             snapshot(["$.free holds something that the tool's input schema does not name; remove it"]),
         ),
-        ({"never": 1}, snapshot(["$ holds something that the tool's input schema never allows; remove it"])),
+        (
+            {"never": 1},
+            snapshot(["$.never holds something that the tool's input schema never allows; remove it"]),
+        ),
         ({"not": "a"}, snapshot(["$.not breaks the rule `not` of the tool's input schema; got string"])),
         ({"propertyNames": 1}, snapshot(["$.propertyNames must be string, not integer; put it in quotes"])),
         (
@@ -271,10 +274,10 @@ REPEATED: dict[str, Json] = {
 EXPLOSIVE: dict[str, tuple[Json, dict[str, Json]]] = {
     "references": ({"$ref": "#/$defs/a0"}, {"a": 1}),
     "branches": ({"anyOf": [{"$ref": "#"}, {"$ref": "#"}]}, deep(60)),
-    "items": ({"type": "array", "uniqueItems": True}, {"a": [[]] * 200_000}),
+    "items": ({"type": "array", "uniqueItems": True}, {"a": [[number] for number in range(200_000)]}),
     "names": (
         {"type": "object", "patternProperties": {f"^{n}": {} for n in range(99)}},
-        {"a": {str(n): n for n in range(2000)}},
+        {"a": {str(n): n for n in range(6000)}},
     ),
 }
 
@@ -294,22 +297,11 @@ def test_a_long_text_is_not_tried_on_an_expensive_pattern() -> None:
     mail = r"^[^@\s]+@[^@\s]+\.[^@\s]+$"
     subject = tool({"type": "object", "properties": {"a": {"type": "string", "pattern": mail}}})
     EMPTY.check(subject, {"a": "somebody@example.com"})
-    assert faults({"a": "x" * 301}, subject) == ["$.a must have at most 300 characters; got string"]
+    too_long = "is or holds a text of more than 308 characters, too long for its pattern; shorten it"
+    assert faults({"a": "x" * 309}, subject) == [f"$.a {too_long}"]
     named = tool({"type": "object", "patternProperties": {mail: {"type": "integer"}}})
     assert faults({"a@b.c": "x"}, named)[0].startswith("$['a@b.c'] must be integer")
-    assert "name is not allowed" in faults({"x" * 301: 1}, named)[0]
-
-
-def test_a_catalogs_own_tool_is_compiled_once() -> None:
-    """And a tool of an older catalog is still checked by its own schema."""
-    catalog = Catalog.build(ACME, files=SpecSet(tools={ACME: (spec("report", input_schema=SCHEMA),)}))
-    (own,) = catalog.tools
-    catalog.check(own, {"hours": 2})
-    compiled = catalog._checks["report"]
-    catalog.check(own, {"hours": 4})
-    assert catalog._checks["report"] is compiled
-    catalog.check(tool({"type": "object"}), {"hours": "any"})
-    assert catalog._checks == {"report": compiled}
+    assert faults({"x" * 309: 1}, named) == [f"$ {too_long}"]
 
 
 @pytest.mark.requirement("R34")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,35 @@ a.yaml, tool 'sim_x', name: must not start with 'sim_': admin tools are named so
 a.yaml, tool 'sim_x', timeout: is no key of a tool spec; did you mean 'timeout_s'?.
 """)
     assert not (home / "data").exists()
+
+
+def test_lint_names_the_rule_that_is_too_expensive(invoke: Invoke, home: Path) -> None:
+    """Offline, before any call could fail of it; the same words as a server has for `allow`."""
+    values = [[number] for number in range(4000)]
+    slow = {"type": "object", "properties": {"a": {"enum": values}, "b": {"pattern": "^(a+)+$"}}}
+    dear = {"type": "object", "properties": {"a": {"enum": values}}}
+    fields = {"workflow_id": "w", "description": "d"}
+    tools = [
+        {"name": "dear", **fields, "input_schema": dear},
+        {"name": "slow", **fields, "input_schema": slow},
+    ]
+    (home / "specs").mkdir()
+    (home / "specs" / "a.json").write_text(json.dumps({"tenant": "acme", "tools": tools}), encoding="utf-8")
+    ended = invoke("tools", "lint", "specs")
+    assert ended.code == 1
+    assert ended.out.splitlines() == snapshot(
+        [
+            (
+                "a.json, tool 'dear', input_schema: $.properties.a takes 8002 steps to check one value, more "
+                "than 5000, most of them for `enum`; name fewer forms, values or patterns there"
+            ),
+            (
+                "a.json, tool 'slow', input_schema: $.properties.b has a pattern that repeats something "
+                "that itself repeats or chooses, as `(a+)+` does, which can take for ever; put a character "
+                "between the repetitions that occurs nowhere else in them"
+            ),
+        ]
+    )
 
 
 def test_a_tool_is_removed_by_name(invoke: Invoke, connected: Sandbox) -> None:

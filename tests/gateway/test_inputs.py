@@ -5,28 +5,33 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from sim_mcp.gateway.inputs import HEAVY_INPUT, CleanInput, Inputs
+from sim_mcp.gateway.inputs import CleanInput, Inputs
 from sim_mcp.gateway.masking import Secrets
 from sim_mcp.gateway.outcomes import MAX_STORED_INPUT_BYTES
 from sim_mcp.gateway.redaction import Redactor
 from sim_mcp.model.credentials import REDACTED
 from sim_mcp.model.json import Json
+from sim_mcp.model.principal import TenantId
+from sim_mcp.model.workbench import SMALL_CHARACTERS, Workbench
 
 pytestmark = pytest.mark.anyio
+ACME = TenantId("acme")
 
 
-@pytest.mark.parametrize("filler", [10, HEAVY_INPUT])
+@pytest.mark.parametrize("filler", [10, SMALL_CHARACTERS])
 async def test_an_input_is_stored_without_its_secrets(filler: int) -> None:
     """A light and a heavy one alike."""
     given: Json = {"password": "hunter2!", "text": "x" * filler}
-    cleaned = await Inputs(Redactor()).clean(given)
+    cleaned = await Inputs(Redactor(), workbench=Workbench()).clean(ACME, given)
     assert cleaned.stored == {"password": REDACTED, "text": "x" * filler}
     assert cleaned.secrets.values == frozenset({"hunter2!"})
 
 
 async def test_an_input_too_large_to_store_is_noted_with_its_size() -> None:
     """The row stays readable; the run gets all of it."""
-    cleaned = await Inputs(Redactor()).clean({"text": "x" * MAX_STORED_INPUT_BYTES})
+    cleaned = await Inputs(Redactor(), workbench=Workbench()).clean(
+        ACME, {"text": "x" * MAX_STORED_INPUT_BYTES}
+    )
     assert cleaned.stored == {
         "truncated": True,
         "size_bytes": MAX_STORED_INPUT_BYTES + 11,
@@ -36,7 +41,7 @@ async def test_an_input_too_large_to_store_is_noted_with_its_size() -> None:
 
 @pytest.mark.requirement("R59")
 @pytest.mark.parametrize(
-    ("size", "order"), [(10, ["cleaned", "others"]), (2 * HEAVY_INPUT, ["others", "cleaned"])]
+    ("size", "order"), [(10, ["cleaned", "others"]), (2 * SMALL_CHARACTERS, ["others", "cleaned"])]
 )
 async def test_others_go_on_while_a_heavy_input_is_looked_through(size: int, order: list[str]) -> None:
     """A light one is done on the spot; a heavy one in a thread."""
@@ -47,7 +52,7 @@ async def test_others_go_on_while_a_heavy_input_is_looked_through(size: int, ord
 
     async with anyio.create_task_group() as group:
         group.start_soon(work)
-        await Inputs(Redactor()).clean({"text": "x" * size})
+        await Inputs(Redactor(), workbench=Workbench()).clean(ACME, {"text": "x" * size})
         seen.append("cleaned")
     assert seen == order
 

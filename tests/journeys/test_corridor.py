@@ -11,6 +11,7 @@ import pytest
 
 from sim_mcp.gateway.call import LOOK_AGAIN_S
 from sim_mcp.model.clock import ManualClock
+from sim_mcp.model.credentials import REDACTED
 from sim_mcp.model.errors import (
     Disabled,
     ErrorCode,
@@ -74,6 +75,23 @@ async def test_a_secret_input_reaches_sim_but_no_row_and_no_result(world: World,
     stored = bytes_in(tmp_path)
     assert b"hunter2" not in stored
     assert b"sk-sim-sandbox" not in stored
+
+
+@pytest.mark.requirement("R60")
+async def test_a_large_input_takes_the_same_way_as_a_small_one(world: World) -> None:
+    """Checked, read and masked in threads: the same row, the same secrecy, the same refusal."""
+    await world.allow("acme", "echo", "strict", input_schema={"type": "object", "required": ["password"]})
+    rows = [{"id": number} for number in range(2_000)]
+    done = await call(world, "strict", arguments={"password": "hunter2-hunter2", "rows": rows})
+    assert done.status is Status.COMPLETED
+    assert isinstance(done.input, dict)
+    assert done.input == {"password": REDACTED, "rows": rows}
+    assert "hunter2" not in str(done.output)
+    with pytest.raises(InvalidInput, match="lacks the required property 'password'"):
+        await call(world, "strict", arguments={"token": "hunter2-hunter2", "rows": rows})
+    (refused,) = [row for row in await world.rows("acme") if row.status is Status.FAILED]
+    assert refused.input == {"token": REDACTED, "rows": rows}
+    assert await world.rows("globex") == ()
 
 
 @pytest.mark.requirement("R27", "R60")

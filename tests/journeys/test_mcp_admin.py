@@ -315,6 +315,23 @@ async def test_wrong_arguments_name_the_field_and_the_rule(
     assert "secret" not in words(result)
 
 
+@pytest.mark.requirement("R60")
+async def test_a_schema_that_is_too_expensive_is_not_allowed_and_says_why(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    """The rule is named, so that whoever wrote it can mend it."""
+    schema = {"type": "object", "properties": {"a": {"enum": [[number] for number in range(4000)]}}}
+    async with open_world(tmp_path, clock=clock) as world, connected(world, "auto") as client:
+        result = await client.call_tool(
+            "sim_allow_workflow",
+            {"workflow_id": workflow_id("acme", "echo"), "name": "echo", "input_schema": schema},
+        )
+    assert result.is_error
+    assert structured(result)["error"]["code"] == "INVALID_INPUT"
+    assert "$.properties.a takes" in words(result)
+    assert "most of them for `enum`" in words(result)
+
+
 async def test_a_run_is_cancelled_by_its_tool_and_that_is_no_error(
     tmp_path: Path, clock: ManualClock, era: Era
 ) -> None:
