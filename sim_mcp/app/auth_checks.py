@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
 from sim_mcp.config import Settings
 from sim_mcp.model.check import Check
 
+if TYPE_CHECKING:
+    import httpx
+
 _FEWEST_DISTINCT = 12
 """A random secret of 32 bytes has about 28 different ones, its hexadecimal text about 14 to 16."""
 _DEFAULTS = ("change", "example", "password", "placeholder", "replace", "secret-key", "secretkey")
+_FETCH_WITHIN_S = 5.0
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -22,6 +26,7 @@ class AuthFacts:
 
     settings: Settings
     has_tokens: bool | None
+    identity_transport: Callable[[], httpx.AsyncBaseTransport] | None = None
 
     @property
     def is_http_meant(self) -> bool:
@@ -38,12 +43,14 @@ async def authentication(facts: AuthFacts) -> Sequence[Check]:
     ways: list[str] = []
     if facts.settings.auth_jwt_secret is not None:
         ways.append("JWTs by SIM_MCP_AUTH_JWT_SECRET")
+    if facts.settings.auth_jwks_url is not None:
+        ways.append("JWTs by SIM_MCP_AUTH_JWKS_URL")
     if facts.has_tokens:
         ways.append("tokens of this server")
     if ways:
         return [Check.ok("auth", f"HTTP callers are told apart by {' and '.join(ways)}.")]
     message = "No authentication is configured, so `serve --transport http` refuses to start."
-    remedy = "create a token with `sim-mcp token create`, or set SIM_MCP_AUTH_JWT_SECRET"
+    remedy = "create a token with `sim-mcp token create`, or set SIM_MCP_AUTH_JWKS_URL"
     if facts.is_http_meant:
         return [Check.failure("auth", message, remedy=remedy)]
     return [Check.skipped("auth", f"{message} Stdio needs none.", remedy=f"for HTTP: {remedy}")]
@@ -65,6 +72,34 @@ async def jwt_secret(facts: AuthFacts) -> Sequence[Check]:
             )
         ]
     return [Check.ok(name, "SIM_MCP_AUTH_JWT_SECRET looks random.")]
+
+
+async def key_set(facts: AuthFacts) -> Sequence[Check]:
+    """Whether the identity provider publishes keys where the settings say."""
+    import httpx
+
+    name, url = "key_set", facts.settings.auth_jwks_url
+    if url is None:
+        return []
+    transport = facts.identity_transport() if facts.identity_transport is not None else None
+    try:
+        async with httpx.AsyncClient(
+            transport=transport, trust_env=False, follow_redirects=False, timeout=_FETCH_WITHIN_S
+        ) as client:
+            answer = await client.get(url)
+        listed = answer.json().get("keys") if answer.status_code == 200 else None
+    except (httpx.HTTPError, ValueError, AttributeError):
+        listed = None
+    if not listed or not isinstance(listed, list):
+        return [
+            Check.failure(
+                name,
+                "There is no key set at SIM_MCP_AUTH_JWKS_URL, so none of the provider's tokens can "
+                "be checked.",
+                remedy="open that URL from this machine: it must answer 200 with JSON that lists `keys`",
+            )
+        ]
+    return [Check.ok(name, "The identity provider publishes its keys.")]
 
 
 async def public_url(facts: AuthFacts) -> Sequence[Check]:
@@ -124,5 +159,5 @@ async def host_lists(facts: AuthFacts) -> Sequence[Check]:
     return found
 
 
-AUTH_CHECKS: Sequence[AuthCheck] = (authentication, jwt_secret, public_url, host_lists)
+AUTH_CHECKS: Sequence[AuthCheck] = (authentication, jwt_secret, key_set, public_url, host_lists)
 """In the order in which they are shown. A further way to log in adds its check here."""

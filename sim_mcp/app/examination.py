@@ -139,7 +139,11 @@ class _Examiner:
         else:
             tenants[own] = (_out_of_reach(self._blocked),)
         for check in AUTH_CHECKS:
-            facts = AuthFacts(settings=self._settings, has_tokens=self._has_tokens)
+            facts = AuthFacts(
+                settings=self._settings,
+                has_tokens=self._has_tokens,
+                identity_transport=self._seams.identity_transport,
+            )
             process += await self._look("auth", lambda check=check, facts=facts: check(facts))
         return Examination(process=tuple(process), tenants=tenants)
 

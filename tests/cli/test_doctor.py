@@ -274,6 +274,11 @@ def seed_no_auth(ward: Ward) -> None:
     ward.set("SIM_MCP_PUBLIC_URL", "http://mcp.example.com")
 
 
+def seed_no_key_set(ward: Ward) -> None:
+    ward.set("SIM_MCP_AUTH_JWKS_URL", f"{ward.sandbox.url}/no/keys/here")
+    ward.set("SIM_MCP_AUTH_AUDIENCE", "https://mcp.example.com/mcp")
+
+
 def seed_weak_secret(ward: Ward) -> None:
     ward.set("SIM_MCP_AUTH_JWT_SECRET", "change-me-change-me-change-me-change-me")
 
@@ -561,9 +566,17 @@ FAULTS: dict[Seed, list[str]] = {
         [
             "FAILURE  auth: No authentication is configured, so `serve --transport http` refuses to",
             "           start.",
-            "         Fix: create a token with `sim-mcp token create`, or set SIM_MCP_AUTH_JWT_SECRET",
+            "         Fix: create a token with `sim-mcp token create`, or set SIM_MCP_AUTH_JWKS_URL",
             "warning  public_url: SIM_MCP_PUBLIC_URL is plain http: bearer tokens travel in the clear.",
             "         Fix: put TLS in front and write https://",
+        ]
+    ),
+    seed_no_key_set: snapshot(
+        [
+            "FAILURE  key_set: There is no key set at SIM_MCP_AUTH_JWKS_URL, so none of the provider's",
+            "           tokens can be checked.",
+            "         Fix: open that URL from this machine: it must answer 200 with JSON that lists",
+            "           `keys`",
         ]
     ),
     seed_weak_secret: snapshot(
