@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -67,7 +66,6 @@ MODERN: list[dict[str, Any]] = [{"id": 1, "method": "tools/list", "params": {"_m
 @pytest.mark.parametrize("messages", [HANDSHAKE, MODERN], ids=["legacy", "modern"])
 def test_a_session_over_pipes_ends_with_its_input(tmp_path: Path, messages: list[dict[str, Any]]) -> None:
     """Standard output carries the protocol alone once serving began; the end of input ends it well."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SIM_")}
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM, str(tmp_path)],
         stdin=subprocess.PIPE,
@@ -75,7 +73,6 @@ def test_a_session_over_pipes_ends_with_its_input(tmp_path: Path, messages: list
         stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
-        env=environment,
         cwd=Path(__file__).parents[2],
     ) as server:
         assert server.stdin is not None
