@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import os
+import re
 import socket
 
 import hypothesis
@@ -24,6 +26,14 @@ hypothesis.settings.load_profile("house")
 def anyio_backend() -> str:
     """The server runs on asyncio (uvicorn, aiosqlite), so the tests do too."""
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _nobodys_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the settings, proxies and colours of whoever runs the tests."""
+    foreign = re.compile(r"SIM_|GIT_|WATCHFILES_|(.*_)?proxy$|(FORCE|NO)_COLOR$|CLICOLOR|TTY_", re.IGNORECASE)
+    for name in [name for name in os.environ if foreign.match(name)]:
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture

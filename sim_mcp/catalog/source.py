@@ -117,8 +117,8 @@ class ToolSource:
     ) -> None:
         """Reload whenever something in `directory` changes, and tell `on_change` whose tools changed.
 
-        Runs until it is cancelled. What changed before watching began is noticed at once. `directory`
-        must exist.
+        Runs until it is cancelled. What changed before watching began is noticed at once, and what
+        changed while it began half a second later. `directory` must exist.
         """
         from watchfiles import awatch  # pyright: ignore[reportUnknownVariableType]  # names trio, which is not here
 
@@ -128,11 +128,14 @@ class ToolSource:
             debounce=WATCH_DEBOUNCE_MS,
             step=50,
             rust_timeout=500,
-            yield_on_timeout=False,
+            yield_on_timeout=True,
         )
         await self._reload_and_tell(directory, on_change)
-        async for _ in changes:
-            await self._reload_and_tell(directory, on_change)
+        is_first = True
+        async for changed in changes:  # begins to watch only now: the first look tells what was missed
+            if changed or is_first:
+                await self._reload_and_tell(directory, on_change)
+            is_first = False
 
     def problems(self, tenant_id: TenantId | None = None) -> tuple[SpecProblem, ...]:
         """What is wrong with one tenant's spec files; of all files for the operator (`None`)."""

@@ -13,6 +13,7 @@ from sim_mcp.catalog.yaml_text import dump_yaml
 from sim_mcp.model.errors import StoreUnavailable
 from sim_mcp.model.principal import TenantId
 from tests.catalog.samples import ACME, GLOBEX, entry, spec
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.anyio
 
@@ -92,7 +93,7 @@ async def test_the_one_who_builds_may_be_cancelled() -> None:
     async def ask() -> None:
         found.append(await source.catalog(ACME, 1, entries))
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(PATIENCE_S):
         async with anyio.create_task_group() as group:
             group.start_soon(ask_and_leave)
             await anyio.wait_all_tasks_blocked()
@@ -188,10 +189,28 @@ async def test_a_saved_file_reaches_the_watchers(tmp_path: Path) -> None:
     send, receive = anyio.create_memory_object_stream[frozenset[TenantId]](10)
     async with send, receive, anyio.create_task_group() as group:
         group.start_soon(source.watch, tmp_path, send.send)
-        with anyio.fail_after(5):
+        with anyio.fail_after(PATIENCE_S):
             assert await receive.receive() == {ACME}
             assert names(await source.catalog(ACME, 1, entries)) == ["one"]
             save(tmp_path, "globex", "two")
             assert await receive.receive() == {GLOBEX}
         assert names(await source.catalog(GLOBEX, 1, entries)) == ["two"]
+        group.cancel_scope.cancel()
+
+
+async def test_a_file_saved_while_watching_begins_is_not_missed(tmp_path: Path) -> None:
+    """After the first reading, before the first look: the time in which the first change is told."""
+    save(tmp_path, "acme", "one")
+    source = ToolSource()
+    send, receive = anyio.create_memory_object_stream[frozenset[TenantId]](10)
+
+    async def tell(changed: frozenset[TenantId]) -> None:
+        if ACME in changed:
+            save(tmp_path, "globex", "two")
+        await send.send(changed)
+
+    async with send, receive, anyio.create_task_group() as group:
+        group.start_soon(source.watch, tmp_path, tell)
+        with anyio.fail_after(PATIENCE_S):
+            assert [await receive.receive(), await receive.receive()] == [{ACME}, {GLOBEX}]
         group.cancel_scope.cancel()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import logging
-import os
 import sys
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -39,8 +38,6 @@ Invoke = Callable[..., Ended]
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Path]:
     """An empty working directory, with the server's files below it; the log is as before afterwards."""
-    for name in [name for name in os.environ if name.startswith("SIM_")]:
-        monkeypatch.delenv(name)
     monkeypatch.setenv("SIM_MCP_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.chdir(tmp_path)

@@ -15,7 +15,8 @@ from sim_mcp.cli.demo_stage import stage
 from sim_mcp.cli.demo_tour import Tour
 from sim_mcp.sim.fake import DEMO_ACCOUNTS, workflow_id
 from tests.cli.conftest import Invoke
-from tests.cli.test_program import LIMIT_S, ran, read_until, running
+from tests.cli.test_program import ran, read_until, running
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.sockets
 
@@ -47,10 +48,12 @@ def test_kept_running_it_says_how_to_connect_and_its_tokens_work(home: Path) -> 
         read_until(process.stdout, r"inspector --cli")
         read_until(process.stdout, r"claude mcp add")
         headers = {"Authorization": f"Bearer {token}"}
-        answer = httpx.get(f"{url}/api/integration/sim/executions", headers=headers, trust_env=False)
+        answer = httpx.get(
+            f"{url}/api/integration/sim/executions", headers=headers, trust_env=False, timeout=PATIENCE_S
+        )
         assert answer.json()["total"] > 0
         process.send_signal(signal.SIGINT)
-        assert process.wait(LIMIT_S) == 0
+        assert process.wait(PATIENCE_S) == 0
     assert home.is_dir()
 
 

@@ -18,10 +18,10 @@ import pytest
 
 from sim_mcp.sim.fake import demo_account
 from tests.cli.conftest import Invoke, Sandbox
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = (sys.executable, "-m", "sim_mcp")
-LIMIT_S = 60
 HELLO = {
     "jsonrpc": "2.0",
     "id": 1,
@@ -50,7 +50,13 @@ def ran(
     """The program, run to its end."""
     command = (*program, *arguments)
     return subprocess.run(
-        command, input=stdin, env=environment(), capture_output=True, text=True, timeout=LIMIT_S, check=False
+        command,
+        input=stdin,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
 
 
@@ -101,7 +107,12 @@ def test_a_reader_that_stops_reading_is_no_stack(home: Path) -> None:
     """`sim-mcp --help | head -0`."""
     command = f"{' '.join(PROGRAM)} --help | true"
     ended = subprocess.run(
-        ["sh", "-c", command], env=environment(), capture_output=True, text=True, timeout=LIMIT_S, check=False
+        ["sh", "-c", command],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
     assert "Traceback" not in ended.stderr
     assert home.is_dir()
@@ -180,9 +191,9 @@ def test_http_serves_until_it_is_told_to_stop(home: Path, ended_by: signal.Signa
     options = ("serve", "--transport", "http", "--port", "0", "--insecure-no-auth", "--sandbox")
     with running(*options) as process:
         url = read_until(process.stderr, r"MCP at (http://\S+)/mcp")[1]
-        assert httpx.get(f"{url}/healthz", trust_env=False).status_code == 200
+        assert httpx.get(f"{url}/healthz", trust_env=False, timeout=PATIENCE_S).status_code == 200
         process.send_signal(ended_by)
-        assert process.wait(LIMIT_S) == 0
+        assert process.wait(PATIENCE_S) == 0
         assert process.stdout is not None
         assert process.stdout.read() == ""
     assert home.is_dir()
@@ -193,10 +204,10 @@ def test_the_sandbox_runs_until_it_is_interrupted(home: Path) -> None:
     with running("sandbox", "--port", "0", "--json") as process:
         told = read_until(process.stdout, r'"base_url": "(http://[^"]+)"')[1]
         key = {"x-api-key": demo_account("acme").api_key}
-        answer = httpx.get(f"{told}/api/v2/workspaces", headers=key, trust_env=False)
+        answer = httpx.get(f"{told}/api/v2/workspaces", headers=key, trust_env=False, timeout=PATIENCE_S)
         assert answer.status_code == 200
         process.send_signal(signal.SIGINT)
-        assert process.wait(LIMIT_S) == 0
+        assert process.wait(PATIENCE_S) == 0
     assert home.is_dir()
 
 
@@ -214,7 +225,7 @@ def test_at_a_terminal_the_key_is_asked_for_and_not_echoed(sandbox: Sandbox) -> 
     screen = _screen_until(parent, b"(not shown): ")
     os.write(parent, f"{key}\n".encode())
     screen += _screen_until(parent, b"--tenant acme")
-    assert process.wait(LIMIT_S) == 0
+    assert process.wait(PATIENCE_S) == 0
     os.close(parent)
     assert b"Connected tenant 'acme'" in screen
     assert key.encode() not in screen
@@ -234,7 +245,7 @@ def test_ctrl_c_cancels_the_run_and_says_so(invoke: Invoke, connected: Sandbox) 
         while not connected.sim.runs:
             assert process.poll() is None, process.stderr.read() if process.stderr else ""
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=LIMIT_S)
+        out, err = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 1
     assert out == ""
     assert "SIM was asked to cancel the run" in err

@@ -11,6 +11,7 @@ import pytest
 
 from sim_mcp.model.clock import ManualClock
 from sim_mcp.sim.fake import FakeSim, demo_account
+from tests.patience import PATIENCE_S
 
 
 class LeapingClock(ManualClock):
@@ -31,7 +32,9 @@ def clock() -> LeapingClock:
 def calls(fake: FakeSim, account: str | None = "acme") -> httpx.AsyncClient:
     """A client with the key of `account`; without a key when there is none."""
     headers = {} if account is None else {"X-API-Key": demo_account(account).api_key}
-    return httpx.AsyncClient(transport=fake.transport(), base_url="http://sim.sandbox", headers=headers)
+    return httpx.AsyncClient(
+        transport=fake.transport(), base_url="http://sim.sandbox", headers=headers, timeout=PATIENCE_S
+    )
 
 
 @asynccontextmanager

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 
@@ -56,11 +58,16 @@ async def test_hanging_requests_end_with_the_clients_patience(
     started: bool,  # noqa: FBT001  # two cases
     v2: bool,  # noqa: FBT001  # the dialect
 ) -> None:
-    """A read timeout, with a run behind it or without."""
+    """Whenever that ends: with a run behind it or without."""
+    fake.script(faults.Hang(run_started=started))
+    async with anyio.create_task_group() as caller:
+        caller.start_soon(partial(run, acme, v2=v2, timeout=None))
+        await anyio.wait_all_tasks_blocked()
+        assert (len(fake.requests), len(fake.runs)) == (1, started)
+        caller.cancel_scope.cancel()
     fake.script(faults.Hang(run_started=started))
     with pytest.raises(httpx.ReadTimeout):
-        await run(acme, v2=v2, timeout=0.02)
-    assert len(fake.runs) == started
+        await run(acme, v2=v2, timeout=0.001)
 
 
 @both

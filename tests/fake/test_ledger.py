@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import anyio
 import httpx
 import pytest
@@ -232,19 +234,19 @@ async def test_a_sync_run_cancelled_from_outside_answers_success_false() -> None
 
 
 async def test_a_caller_that_leaves_kills_a_sync_run_but_not_an_async_one() -> None:
-    """The read timeout is a kill switch (sim-api 1.8)."""
+    """Whoever does not wait for the answer kills the run (sim-api 1.8)."""
     fake = FakeSim()
     async with open_client(fake) as acme:
-        with pytest.raises(httpx.ReadTimeout):
-            await acme.post(
-                f"{flow('slow')}/execute",
-                json={"seconds": 60},
-                headers={"X-Execution-Id": "r1"},
-                timeout=0.05,
+        async with anyio.create_task_group() as caller:
+            path, run_id = f"{flow('slow')}/execute", {"X-Execution-Id": "r1"}
+            caller.start_soon(
+                partial(acme.post, path, json={"seconds": 86_400}, headers=run_id, timeout=None)
             )
+            await anyio.wait_all_tasks_blocked()  # the run goes on, the caller waits
+            caller.cancel_scope.cancel()
         await acme.post(
             f"{flow('slow')}/execute",
-            json={"seconds": 60},
+            json={"seconds": 86_400},
             headers={"X-Execution-Id": "r2", "X-Execution-Mode": "async"},
         )
         states = [

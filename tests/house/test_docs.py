@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from sim_mcp.config import Settings, known_variables
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 
@@ -77,7 +78,7 @@ def test_every_command_in_the_readme_exists() -> None:
         verbs = [word for word in words[:2] if not word.startswith("-") and word.isalpha()]
         verbs = verbs if verbs[0] in {"tools", "token", "db", "keys"} else verbs[:1]
         asked = [sys.executable, "-m", "sim_mcp", *verbs, "--help"]
-        shown = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=60)
+        shown = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
         assert shown.returncode == 0, command
         for option in (word for word in words if word.startswith("--")):
             assert option in shown.stdout, f"{command}: {option}"

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_S
+
 ROOT = Path(__file__).parents[2]
 CODE = ROOT / "sim_mcp"
 MAX_FILE, MAX_CLASS, MAX_FUNCTION, MAX_FACE = 350, 250, 60, 25
@@ -109,7 +111,7 @@ def test_sql_stays_in_the_store() -> None:
 def test_arrows_between_rooms_run_down_only() -> None:
     """The import contract of `pyproject.toml` holds."""
     command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stdout
 
 

@@ -15,6 +15,7 @@ from mcp_types import CallToolResult, TextContent
 
 from sim_mcp.model.principal import ALL_PERMISSIONS, Permission, Principal, TenantId
 from sim_mcp.transports.mcp import SimServer, build_server
+from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     import httpx
@@ -30,7 +31,6 @@ Era = Literal["auto", "legacy"]
 """`auto` is the newest revision, `legacy` everything with a handshake."""
 
 ERAS: tuple[Era, ...] = ("auto", "legacy")
-TEST_LIMIT_S = 20
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -59,7 +59,7 @@ async def connected(
 ) -> AsyncGenerator[Client]:
     """A client of `era` in a session of `tenant`; `answers` makes it able to ask its user."""
     server = server_for(world, tenant, permissions=permissions, admin_tools=admin_tools)
-    with anyio.fail_after(TEST_LIMIT_S):
+    with anyio.fail_after(PATIENCE_S):
         async with Client(server, mode=era, elicitation_callback=answers, message_handler=hears) as client:
             yield client
 

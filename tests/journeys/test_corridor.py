@@ -25,6 +25,7 @@ from sim_mcp.model.execution import Execution, Status
 from sim_mcp.model.principal import Permission, Principal, TenantId
 from sim_mcp.model.tool import Mode
 from sim_mcp.sim.fake import FakeSim, faults, workflow_id
+from tests.patience import PATIENCE_S
 from tests.world import World, open_world, principal
 
 pytestmark = pytest.mark.anyio
@@ -50,7 +51,7 @@ async def world(tmp_path: Path, clock: ManualClock, sim: FakeSim) -> AsyncGenera
 
 async def call(world: World, tool: str = "echo", tenant: str = "acme", **fields: Any) -> Execution:
     """One call, bounded in time."""
-    with anyio.fail_after(5):
+    with anyio.fail_after(PATIENCE_S):
         return await world.app.gateway.call(world.call(tenant, tool, **fields))
 
 
@@ -161,7 +162,7 @@ async def test_a_call_that_provably_did_not_start_is_tried_again_under_a_new_run
 
     async with anyio.create_task_group() as group:
         group.start_soon(caller)
-        with anyio.fail_after(5):
+        with anyio.fail_after(PATIENCE_S):
             while not (waits_s := [wait_s for wait_s in clock.slept_s if wait_s != LOOK_AGAIN_S]):
                 await anyio.lowlevel.checkpoint()
             clock.advance(waits_s[0])
@@ -434,10 +435,10 @@ async def settle_background(
     world: World, clock: ManualClock, *, rounds: int = 6, advance_s: float = 20.0
 ) -> None:
     """Let background calls end, then let time pass and the follower look."""
-    with anyio.fail_after(5):
+    with anyio.fail_after(PATIENCE_S):
         while world.app.follower.live_count:
             await anyio.lowlevel.checkpoint()
     for _ in range(rounds):
         clock.advance(advance_s)
-        with anyio.fail_after(5):
+        with anyio.fail_after(PATIENCE_S):
             await world.app.follower.round()

@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from sim_mcp.model.clock import ManualClock
 from sim_mcp.model.execution import Execution, Status
 from sim_mcp.sim.fake import FakeSim, serve_fake
+from tests.patience import PATIENCE_S
 from tests.world import World, open_world
 
 pytestmark = [pytest.mark.anyio, pytest.mark.sockets]
@@ -50,7 +51,7 @@ async def test_after_a_kill_every_run_has_a_row_and_every_row_settles(
         command = [sys.executable, "-m", "tests.journeys.kill_victim", str(tmp_path), base_url, tool]
         async with await anyio.open_process(command, stderr=subprocess.DEVNULL) as victim:
             try:
-                with anyio.fail_after(20):
+                with anyio.fail_after(PATIENCE_S):
                     await sim.rung.wait()
             finally:
                 victim.send_signal(signal.SIGKILL)

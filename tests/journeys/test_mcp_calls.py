@@ -17,6 +17,7 @@ from sim_mcp.model.clock import ManualClock, SystemClock
 from sim_mcp.model.execution import Status
 from sim_mcp.sim.fake import FakeSim, faults, serve_fake, workflow_id
 from tests.journeys.mcp_clients import ERAS, Era, connected, names, structured, told, words
+from tests.patience import PATIENCE_S
 from tests.world import SandboxTime, World, open_world, principal
 
 pytestmark = pytest.mark.anyio
@@ -585,7 +586,7 @@ async def test_another_tenants_execution_answers_exactly_as_an_unknown_one(world
 
 async def until_running(world: World) -> None:
     """Return once a run goes on at SIM and somebody waits for it."""
-    with anyio.fail_after(5):
+    with anyio.fail_after(PATIENCE_S):
         while not world.started:
             await anyio.lowlevel.checkpoint()
         assert isinstance(world.clock, ManualClock)
@@ -594,7 +595,7 @@ async def until_running(world: World) -> None:
 
 async def until_status(world: World, status: Status) -> None:
     """Return once the newest row of acme says `status`."""
-    with anyio.fail_after(5):
+    with anyio.fail_after(PATIENCE_S):
         while (await world.rows("acme"))[0].status is not status:
             await anyio.lowlevel.checkpoint()
 

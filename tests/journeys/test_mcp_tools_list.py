@@ -23,6 +23,7 @@ from sim_mcp.transports.admin_tools import ADMIN_TOOLS, AdminTools
 from sim_mcp.transports.mcp import INSTRUCTIONS
 from sim_mcp.transports.tool_list import ToolList
 from tests.journeys.mcp_clients import ERAS, Era, connected, names
+from tests.patience import PATIENCE_S
 from tests.world import SandboxTime, World, open_world, principal, spec
 
 pytestmark = pytest.mark.anyio
@@ -182,7 +183,7 @@ async def test_a_listening_client_hears_of_its_own_tenants_changes_alone(world: 
                 heard.append(f"{tenant}: {type(event).__name__}")
                 break
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(PATIENCE_S):
         async with anyio.create_task_group() as group:
             for tenant in ("acme", "globex"):
                 ready = anyio.Event()
@@ -220,7 +221,7 @@ async def test_a_session_of_an_earlier_revision_hears_of_its_own_tenants_changes
     ):
         await other.list_tools()
         await world.allow("acme", "quick")
-        with anyio.fail_after(5):
+        with anyio.fail_after(PATIENCE_S):
             await came.wait()
         await other.list_tools(cache_mode="bypass")
     assert heard == ["acme"]

@@ -16,6 +16,7 @@ from sim_mcp.model.json import is_array, is_object
 from sim_mcp.model.principal import Permission, Principal, TenantId
 from sim_mcp.sim.fake import FakeSim, faults
 from tests.journeys.test_corridor import settle_background
+from tests.patience import PATIENCE_S
 from tests.world import SandboxTime, World, open_world, principal
 
 pytestmark = pytest.mark.anyio
@@ -38,7 +39,7 @@ async def world(tmp_path: Path, clock: ManualClock, sim: FakeSim) -> AsyncGenera
 
 async def paused(world: World, variant: str = "human") -> Execution:
     """A call that has come to its pause."""
-    with anyio.fail_after(5):
+    with anyio.fail_after(PATIENCE_S):
         return await world.app.gateway.call(world.call("acme", "asking", {"variant": variant}))
 
 
@@ -63,7 +64,7 @@ async def test_a_person_answers_and_the_run_goes_on_to_its_end(world: World, clo
     assert [field["name"] for field in fields if is_object(field)] == ["approved", "note"]
     with pytest.raises(InvalidInput, match="approved"):
         await world.app.runs.resume(principal("acme"), execution.id, {"approved": "yes"})
-    with anyio.fail_after(5):
+    with anyio.fail_after(PATIENCE_S):
         answered = await world.app.runs.resume(principal("acme"), execution.id, {"approved": True})
     if not answered.status.is_final:
         await settle_background(world, clock)
@@ -150,7 +151,7 @@ async def test_a_call_cancelled_between_two_attempts_is_never_sent(world: World,
     await world.allow("acme", "echo")
     world.sim.script(faults.RateLimited(kind="gate"))
     handle = await world.app.gateway.call(world.call("acme", "echo"), patience_s=0)
-    with anyio.fail_after(5):
+    with anyio.fail_after(PATIENCE_S):
         while not clock.slept_s:
             await anyio.lowlevel.checkpoint()
     await world.app.runs.cancel(principal("acme"), handle.id)

@@ -141,12 +141,12 @@ async def test_a_connection_that_is_reset_after_sending_leaves_doubt(clock: Manu
 
 async def test_a_port_where_nobody_listens_proves_that_nothing_began(clock: ManualClock) -> None:
     """A refused connection carried no request."""
-    with socket.socket() as taken:
+    with socket.socket() as taken:  # held, so that nobody else begins to listen there
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-    async with client_at(f"http://127.0.0.1:{port}", clock) as client:
-        with pytest.raises(SimUnavailable) as caught:
-            await client.health()
+        async with client_at(f"http://127.0.0.1:{port}", clock) as client:
+            with pytest.raises(SimUnavailable) as caught:
+                await client.health()
     assert "nothing was started" in caught.value.message
 
 

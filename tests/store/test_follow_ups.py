@@ -10,6 +10,7 @@ import pytest
 from sim_mcp.model.execution import ExecutionId, Status
 from sim_mcp.model.principal import TenantId
 from sim_mcp.store import Store
+from tests.patience import PATIENCE_S
 from tests.store.rows import ACME, GLOBEX, START, after, execution, opened, opened_rows
 
 pytestmark = pytest.mark.anyio
@@ -68,7 +69,7 @@ async def test_of_many_claimers_in_two_processes_exactly_one_wins(path: Path) ->
 
     async with opened(path) as first, opened(path) as second:
         await opened_rows(first, execution("x1"), follow_up_at=START)
-        with anyio.fail_after(5):
+        with anyio.fail_after(PATIENCE_S):
             async with anyio.create_task_group() as tasks:
                 for number in range(4):
                     tasks.start_soon(claim, first, f"first-{number}")

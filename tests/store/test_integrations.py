@@ -13,6 +13,7 @@ from sim_mcp.model.errors import Conflict, InvalidInput, NotConfigured
 from sim_mcp.model.integration import Integration
 from sim_mcp.model.principal import TenantId
 from sim_mcp.store import Store
+from tests.patience import PATIENCE_S
 from tests.store.rows import ACME, GLOBEX, KEY, OTHER_KEY, SECRET, START, content, opened
 
 pytestmark = pytest.mark.anyio
@@ -218,7 +219,7 @@ async def test_simultaneous_saves_get_consecutive_revisions(path: Path) -> None:
         await save(store, api_key=f"key {number}")
 
     async with opened(path, prefix="first") as first, opened(path, prefix="second") as second:
-        with anyio.fail_after(5):
+        with anyio.fail_after(PATIENCE_S):
             async with anyio.create_task_group() as tasks:
                 for number in range(5):
                     tasks.start_soon(once, first, number)

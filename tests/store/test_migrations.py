@@ -14,6 +14,7 @@ from sim_mcp.model.errors import StoreUnavailable
 from sim_mcp.store.database import Database
 from sim_mcp.store.migrations import Migration, SchemaMismatch, load_migrations, upgrade, verify
 from sim_mcp.store.sqlite import open_sqlite
+from tests.patience import PATIENCE_S
 from tests.store.rows import ACME, execution, opened, opened_rows
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("R56")]
@@ -104,7 +105,7 @@ async def test_many_openers_at_once_migrate_once(path: Path) -> None:
         async with opened(path, prefix=f"n{number}") as store:
             await opened_rows(store, execution(f"x{number}"))
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(PATIENCE_S):
         async with anyio.create_task_group() as tasks:
             for number in range(6):
                 tasks.start_soon(start, number)

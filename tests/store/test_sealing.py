@@ -18,6 +18,7 @@ from sim_mcp.model.integration import IntegrationId
 from sim_mcp.model.principal import TenantId
 from sim_mcp.store import Sealer, load_or_create_key_file, parse_keys
 from sim_mcp.store.sealing import Binding
+from tests.patience import PATIENCE_S
 from tests.store.rows import ACME, GLOBEX, KEY, OTHER_KEY, SECRET
 
 BINDING = Binding(tenant_id=ACME, organization_id=None, integration_id=IntegrationId("i1"), revision=1)
@@ -150,14 +151,14 @@ def test_many_starters_agree_on_one_key(tmp_path: Path) -> None:
     keys: list[bytes] = []
 
     def start() -> None:
-        together.wait(5)
+        together.wait(PATIENCE_S)
         keys.append(load_or_create_key_file(path))
 
     threads = [threading.Thread(target=start) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(5)
+        thread.join(PATIENCE_S)
     assert len(keys) == 8
     assert len(set(keys)) == 1
     assert list(tmp_path.iterdir()) == [path]

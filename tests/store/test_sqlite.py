@@ -20,6 +20,7 @@ from sim_mcp.model.errors import InvalidInput, StoreUnavailable
 from sim_mcp.model.execution import ExecutionId, Status
 from sim_mcp.store.database import Database
 from sim_mcp.store.sqlite import SqliteDatabase, open_sqlite
+from tests.patience import PATIENCE_S
 from tests.store.rows import ACME, START, after, execution, opened, opened_rows
 
 pytestmark = pytest.mark.anyio
@@ -90,7 +91,7 @@ async def test_closing_leaves_no_thread_and_no_file_beside(path: Path) -> None:
             tasks.start_soon(store.ping)
     started = set(threading.enumerate()) - before
     for thread in started:
-        thread.join(5)
+        thread.join(PATIENCE_S)
     assert not any(thread.is_alive() for thread in started)
     assert _files(path) == [path]
 
@@ -170,7 +171,7 @@ async def test_a_cancelled_reader_does_no_harm(path: Path) -> None:
                 tasks.start_soon(database.fetch_all, "SELECT n FROM one")
                 await anyio.wait_all_tasks_blocked()
                 tasks.cancel_scope.cancel()
-        with anyio.fail_after(5):
+        with anyio.fail_after(PATIENCE_S):
             assert await numbers(database) == []
 
 
@@ -178,7 +179,7 @@ async def test_readers_do_not_wait_for_a_writer(path: Path) -> None:
     """While a transaction is open, everybody reads what was there before."""
     async with bare(path) as database, database.transaction() as transaction:
         await transaction.execute("INSERT INTO one VALUES (1)")
-        with anyio.fail_after(5):
+        with anyio.fail_after(PATIENCE_S):
             async with anyio.create_task_group() as tasks:
                 for _ in range(10):
                     tasks.start_soon(numbers, database)
@@ -230,7 +231,7 @@ async def test_a_first_opener_waits_for_another(path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("CREATE TABLE two (n INTEGER)")
         other.execute("BEGIN IMMEDIATE")
-        with anyio.fail_after(5):
+        with anyio.fail_after(PATIENCE_S):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_open_and_close, path)
                 await anyio.wait_all_tasks_blocked()
@@ -263,7 +264,7 @@ async def test_closing_while_a_reader_connects_leaves_nothing_open(path: Path) -
         tasks.start_soon(_late, store.ping)
         tasks.start_soon(store.database.close)
     for thread in set(threading.enumerate()) - before:
-        thread.join(5)
+        thread.join(PATIENCE_S)
         assert not thread.is_alive()
 
 

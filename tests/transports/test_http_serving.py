@@ -18,6 +18,7 @@ from sim_mcp.model.clock import SystemClock
 from sim_mcp.model.errors import InvalidInput
 from sim_mcp.transports.http import serve_http
 from tests.journeys.mcp_clients import structured
+from tests.patience import PATIENCE_S
 from tests.transports.web import bearer
 from tests.world import World, open_world
 
@@ -59,13 +60,15 @@ async def test_each_tenant_sees_its_own_tools_over_each_transport(tmp_path: Path
         await world.allow("globex", "quick", "globex_only")
         for tenant in ("acme", "globex"):
             headers = real_bearer(tenant)
-            async with httpx2.AsyncClient(headers=headers) as http:
+            async with httpx2.AsyncClient(headers=headers, timeout=PATIENCE_S) as http:
                 for mode in ("auto", "legacy"):
                     transport = streamable_http_client(f"{url}/mcp", http_client=http)
                     async with Client(transport, mode=mode) as client:
                         names = {tool.name for tool in (await client.list_tools()).tools}
                         assert {name for name in names if name.endswith("_only")} == {f"{tenant}_only"}
-            async with Client(sse_client(f"{url}/sse", headers=headers), mode="legacy") as client:
+            async with Client(
+                sse_client(f"{url}/sse", headers=headers, timeout=PATIENCE_S), mode="legacy"
+            ) as client:
                 names = {tool.name for tool in (await client.list_tools()).tools}
                 assert {name for name in names if name.endswith("_only")} == {f"{tenant}_only"}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +21,7 @@ from sim_mcp.model.execution import Status
 from sim_mcp.sim.fake import FakeSim
 from sim_mcp.transports.stdio import serve_streams
 from tests.journeys.mcp_clients import server_for
+from tests.patience import PATIENCE_S
 from tests.world import open_world
 
 pytestmark = pytest.mark.anyio
@@ -66,7 +66,6 @@ MODERN: list[dict[str, Any]] = [{"id": 1, "method": "tools/list", "params": {"_m
 @pytest.mark.parametrize("messages", [HANDSHAKE, MODERN], ids=["legacy", "modern"])
 def test_a_session_over_pipes_ends_with_its_input(tmp_path: Path, messages: list[dict[str, Any]]) -> None:
     """Standard output carries the protocol alone once serving began; the end of input ends it well."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SIM_")}
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM, str(tmp_path)],
         stdin=subprocess.PIPE,
@@ -74,7 +73,6 @@ def test_a_session_over_pipes_ends_with_its_input(tmp_path: Path, messages: list
         stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
-        env=environment,
         cwd=Path(__file__).parents[2],
     ) as server:
         assert server.stdin is not None
@@ -88,7 +86,7 @@ def test_a_session_over_pipes_ends_with_its_input(tmp_path: Path, messages: list
             assert line, server.stderr.read() if server.stderr else ""
             if line.strip() != "stray output":
                 answers.append(json.loads(line))
-        rest, errors = server.communicate(timeout=20)
+        rest, errors = server.communicate(timeout=PATIENCE_S)
     assert rest == ""
     assert server.returncode == 0, errors
     listed = [tool["name"] for tool in answers[-1]["result"]["tools"]]
@@ -113,7 +111,7 @@ async def test_the_end_of_input_is_no_cancel(tmp_path: Path, clock: ManualClock)
                 method="tools/call",
                 params={"name": "slow", "arguments": {"seconds": 10}, "_meta": ENVELOPE},
             )
-            with anyio.fail_after(10):
+            with anyio.fail_after(PATIENCE_S):
                 await client[1].send(SessionMessage(call))
                 while not world.started:
                     await anyio.lowlevel.checkpoint()
@@ -121,6 +119,6 @@ async def test_the_end_of_input_is_no_cancel(tmp_path: Path, clock: ManualClock)
                 await client[1].aclose()
         assert "cancel" not in [request.verb for request in sim.requests]
         clock.advance(11)
-        with anyio.fail_after(10):
+        with anyio.fail_after(PATIENCE_S):
             while (await world.rows("acme"))[0].status is not Status.COMPLETED:
                 await anyio.lowlevel.checkpoint()
