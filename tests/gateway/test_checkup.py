@@ -18,6 +18,7 @@ from sim_mcp.model.clock import ManualClock
 from sim_mcp.model.errors import Forbidden
 from sim_mcp.model.principal import Permission, Principal, TenantId
 from sim_mcp.sim.fake import FakeSim, faults
+from tests.patience import PATIENCE_S
 from tests.world import SandboxTime, World, open_world, principal
 
 pytestmark = pytest.mark.anyio
@@ -125,7 +126,7 @@ async def test_an_open_breaker_is_told_with_the_time_of_its_probe(tmp_path: Path
         world.sim.script(*[faults.HtmlPage(status=502)] * 5, key="sk-sim-sandbox-acme")
         for _ in range(5):
             await world.app.gateway.call(world.call("acme", "quick", {"employee": "Ada"}), patience_s=0)
-            with anyio.fail_after(20):
+            with anyio.fail_after(PATIENCE_S):
                 while world.app.follower.live_count:
                     await anyio.lowlevel.checkpoint()
         acme, globex = await found(world), await found(world, "globex")

@@ -17,6 +17,7 @@ from sim_mcp.model.errors import Conflict, Forbidden, InvalidInput, NotFound, Si
 from sim_mcp.model.principal import Permission
 from sim_mcp.model.setup_link import MOST_TRIES, LinkState
 from sim_mcp.sim.fake import FakeSim
+from tests.patience import PATIENCE_S
 from tests.setup_visits import KEY, OTHER_KEY, WORKSPACES, Network
 from tests.world import SandboxTime, World, open_world, principal
 
@@ -212,7 +213,7 @@ async def test_whoever_waits_hears_of_a_link_that_another_process_served(
             assert seen is not None
             states.append(seen.state)
 
-        with anyio.fail_after(10):
+        with anyio.fail_after(PATIENCE_S):
             async with anyio.create_task_group() as group:
                 group.start_soon(wait, 0.5)
                 await clock.sleeper(within_s=0.5)
@@ -326,7 +327,7 @@ async def test_a_removal_closes_the_tenants_client_at_once_and_nobody_elses(
         before = (one_net.closed, two_net.closed)
         await one.app.administration.remove(ADA)
         assert (one_net.closed, two_net.closed) == (before[0] + 1, before[1])
-        with anyio.fail_after(10):
+        with anyio.fail_after(PATIENCE_S):
             while two_net.closed == before[1]:
                 await clock.sleeper(within_s=1)
                 clock.advance(1)

@@ -75,7 +75,7 @@ async def over_http(web: Web, era: Era, token: Callable[[], str]) -> AsyncGenera
 
     application = cast("httpx.ASGITransport", web.client._transport).app
     inner = httpx2.ASGITransport(cast("Any", application))
-    with anyio.fail_after(TEST_LIMIT_S):
+    with anyio.fail_after(PATIENCE_S):
         async with (
             httpx2.AsyncClient(transport=inner, event_hooks={"request": [sign]}) as http,
             Client(streamable_http_client(f"{HOST}/mcp", http_client=http), mode=era) as client,

@@ -33,6 +33,7 @@ from sim_mcp.model.execution import Call, Execution, Status, Trigger
 from sim_mcp.model.principal import Permission
 from sim_mcp.model.tool import Mode
 from sim_mcp.sim.fake import FakeSim, faults, workflow_id
+from tests.patience import PATIENCE_S
 from tests.world import SandboxTime, World, open_world, principal
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("R47")]
@@ -67,7 +68,7 @@ def keyed(
 
 async def answer(world: World, call: Call, *, patience_s: float | None = None) -> Answered:
     """What the call comes to, bounded in time."""
-    with anyio.fail_after(20):
+    with anyio.fail_after(PATIENCE_S):
         return await world.app.gateway.answer(call, patience_s=patience_s)
 
 
@@ -249,7 +250,7 @@ async def test_an_open_breaker_does_not_burn_the_key(world: World, clock: Manual
 
 async def until_idle(world: World) -> None:
     """Let the calls in the background end."""
-    with anyio.fail_after(20):
+    with anyio.fail_after(PATIENCE_S):
         while world.app.follower.live_count:
             await anyio.lowlevel.checkpoint()
 

@@ -33,6 +33,7 @@ from sim_mcp.sim.fake import FakeSim
 from sim_mcp.transports.admin_tools import ADMIN_TOOLS
 from sim_mcp.transports.asking import can_open_urls
 from tests.journeys.mcp_clients import ERAS, Era, connected, names, structured, told, words
+from tests.patience import PATIENCE_S
 from tests.setup_visits import KEY, WORKSPACES, Network, Visitor
 from tests.transports.web import PassingTime, Web, open_web
 from tests.world import open_world, principal
@@ -200,7 +201,7 @@ async def test_a_page_that_takes_its_time_is_not_waited_for_forever(
 
     async with anyio.create_task_group() as group:
         group.start_soon(call)
-        with anyio.fail_after(20):
+        with anyio.fail_after(PATIENCE_S):
             for _ in range(45):
                 await clock.sleeper(within_s=1)
                 clock.advance(1)

@@ -18,6 +18,7 @@ from sim_mcp.model.errors import NotConfigured
 from sim_mcp.model.execution import Execution, Status
 from sim_mcp.model.integration import Integration
 from sim_mcp.sim.fake import FakeSim, demo_account
+from tests.patience import PATIENCE_S
 from tests.world import SandboxTime, World, open_world, principal
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("R12", "R30", "R41")]
@@ -165,7 +166,7 @@ async def test_a_call_in_flight_outlives_the_removal(
         await world.app.administration.remove(ADA)
         assert account.open == ["acme@1"]
         account.gate.set()
-        with anyio.fail_after(20):
+        with anyio.fail_after(PATIENCE_S):
             while not rows:
                 await anyio.lowlevel.checkpoint()
         assert (rows[0].status, account.open) == (Status.COMPLETED, [])
@@ -186,7 +187,7 @@ async def test_another_process_lets_go_of_the_key_when_it_next_looks(
         assert account.open == ["acme@1"]
         with pytest.raises(NotConfigured):
             await call(world, 2)
-        with anyio.fail_after(20):
+        with anyio.fail_after(PATIENCE_S):
             while account.open:
                 await clock.sleeper(within_s=1)
                 clock.advance(1)

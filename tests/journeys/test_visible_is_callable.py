@@ -28,7 +28,8 @@ from sim_mcp.model.principal import Permission, Principal, TenantId
 from sim_mcp.transports.admin_tools import ADMIN_TOOLS, AdminTools
 from sim_mcp.transports.mcp import build_server
 from tests.authority import ADMIN_TOOL_NEEDS
-from tests.journeys.mcp_clients import ERAS, TEST_LIMIT_S, Era, names, over_http, structured
+from tests.journeys.mcp_clients import ERAS, Era, names, over_http, structured
+from tests.patience import PATIENCE_S
 from tests.transports.web import open_web
 from tests.world import TENANTS, World, open_world, principal, spec
 
@@ -205,7 +206,7 @@ async def stage() -> AsyncGenerator[tuple[World, Path, Model]]:
 async def watching(world: World, who: Principal, mode: AdminTools, era: Era) -> AsyncGenerator[Client]:
     """The official client in a session of `who`."""
     server = build_server(world.app, own=who, admin_tools=mode)
-    with anyio.fail_after(TEST_LIMIT_S):
+    with anyio.fail_after(PATIENCE_S):
         async with Client(server, mode=era) as client:
             yield client
 

@@ -23,6 +23,7 @@ from sim_mcp.model.principal import TenantId
 from sim_mcp.transports import open_streams
 from sim_mcp.transports.auth import current_principal
 from sim_mcp.transports.open_streams import LOOK_EVERY_S
+from tests.patience import PATIENCE_S
 from tests.transports.streams import OpenAnswer, get
 from tests.transports.test_http import INITIALIZE, LIST, MCP, open_session
 from tests.transports.web import NOW_S, Web, bearer, open_web
@@ -78,7 +79,7 @@ async def stream(web: Web, door: Door, by: dict[str, str]) -> AsyncGenerator[Ope
     async with get(web.application, door, headers) as answer:
         if door == "/sse":
             await answer.until("session_id=")
-        with anyio.fail_after(10):
+        with anyio.fail_after(PATIENCE_S):
             await web.clock.sleeper(within_s=LOOK_EVERY_S)
         yield answer
 
@@ -94,7 +95,7 @@ async def own_token(web: Web, tenant: str, *, lives_s: float | None = None) -> t
 
 async def looks(clock: ManualClock, count: int) -> None:
     """Return once open streams have looked at their tokens `count` times in all, and sleep again."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(PATIENCE_S):
         while len(clock.slept_s) < count:
             await anyio.lowlevel.checkpoint()
 
@@ -146,7 +147,7 @@ async def test_a_stream_ends_within_a_second_of_a_revocation(
         async with stream(web, door, header) as answer:
             await web.clock.sleeper(within_s=1)
             assert await web.world.app.tokens.revoke(TenantId("acme"), token_id)
-            with anyio.fail_after(10):
+            with anyio.fail_after(PATIENCE_S):
                 while not answer.ended.is_set():  # the look at the changes may have been under way
                     await web.clock.sleeper(within_s=1)
                     web.clock.advance(1)
