@@ -10,6 +10,8 @@ from sim_mcp.gateway import (
     SetupReport,
     SimHealth,
     TenantStatus,
+    Ticket,
+    Tickets,
     Validation,
     Watch,
 )
@@ -17,5 +19,6 @@ from sim_mcp.store import ExecutionFilter, Page
 
 __all__ = [
     "App", "Discovery", "ExecutionFilter", "Facts", "IssuedLink", "Needs", "Page", "Progress", "Seams",
-    "SeenLink", "SetupReport", "SimHealth", "TenantStatus", "Validation", "Watch", "open_app", "open_sealer",
+    "SeenLink", "SetupReport", "SimHealth", "TenantStatus", "Ticket", "Tickets", "Validation", "Watch",
+    "open_app", "open_sealer",
 ]  # fmt: skip

@@ -19,6 +19,7 @@ from sim_mcp.gateway import (
     Runs,
     SetupDesk,
     StatusDesk,
+    Tickets,
 )
 from sim_mcp.model.clock import Clock, SystemClock
 from sim_mcp.model.facts import Fact, Observer
@@ -91,6 +92,7 @@ class App:
     status: StatusDesk
     checkup: Checkup
     tokens: Tokens
+    tickets: Tickets
     store: Store
     facts: Facts
     follower: Follower

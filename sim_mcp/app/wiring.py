@@ -29,6 +29,7 @@ from sim_mcp.gateway import (
     StatusDesk,
     Tenancy,
     TenantLimits,
+    Tickets,
 )
 from sim_mcp.model.errors import InvalidInput, SimMcpError
 from sim_mcp.model.facts import SettingsChanged
@@ -81,6 +82,7 @@ class Wiring:
             new_id=outside.new_id,
             observer=facts,
         )
+        self._tickets = Tickets(sealer=sealer, spent=store.spent_tickets, clock=clock, new_id=outside.new_id)
         self._follower = Follower(
             store=store,
             tenancy=tenancy,
@@ -150,6 +152,7 @@ class Wiring:
             status=status,
             checkup=Checkup(status=status, gateway=gateway, workflows=workflows, clients=self._clients),
             tokens=self._store.tokens,
+            tickets=self._tickets,
             store=self._store,
             facts=self._facts,
             follower=self._follower,

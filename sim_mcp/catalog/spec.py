@@ -25,6 +25,7 @@ from pydantic_core import PydanticCustomError
 from sim_mcp.catalog.text import cleaned, nearest, shortened, slug
 from sim_mcp.model.errors import Fault, InvalidInput
 from sim_mcp.model.json import Json, is_object
+from sim_mcp.model.principal import Permission
 from sim_mcp.model.tool import (
     MAX_ASYNC_TIMEOUT_S,
     MAX_SYNC_TIMEOUT_S,
@@ -118,6 +119,12 @@ class ToolSpec(_Document):
     """What clients are told about the tool's effects."""
     confirm: bool = False
     """Ask the user before every run."""
+    approver_permission: (
+        Literal["INTEGRATION_ADD", "INTEGRATION_EDIT", "INTEGRATION_VIEW", "INTEGRATION_DELETE"] | None
+    ) = None
+    """What a person needs, beside INTEGRATION_EDIT, to answer when a run pauses."""
+    attach_s: Annotated[float, Field(ge=0, le=MAX_ASYNC_TIMEOUT_S, allow_inf_nan=False)] = 0.0
+    """Seconds in which an equal call gets the execution of the first one instead of running again."""
     selected_outputs: Annotated[
         tuple[Annotated[str, Field(min_length=1, max_length=200)], ...], Field(max_length=50)
     ] = ()
@@ -222,6 +229,8 @@ class ToolSpec(_Document):
                 open_world=self.annotations.open_world,
             ),
             confirm=self.confirm,
+            approver_permission=Permission(self.approver_permission) if self.approver_permission else None,
+            attach_s=self.attach_s,
             selected_outputs=self.selected_outputs,
             rate_per_minute=self.rate_per_minute,
             max_concurrency=self.max_concurrency,

@@ -17,10 +17,12 @@ from sim_mcp.gateway.runs import Runs
 from sim_mcp.gateway.setup_desk import IssuedLink, SeenLink, SetupDesk
 from sim_mcp.gateway.status import SimHealth, StatusDesk, TenantStatus
 from sim_mcp.gateway.tenancy import ProcessKey, Tenancy
+from sim_mcp.gateway.tickets import Ticket, Tickets
 
 __all__ = [
     "Administration", "Attempts", "Audit", "Checkup", "Curation", "Discovery", "Follower", "Gateway",
-    "Inputs", "IssuedLink", "Keepsakes", "LiveCalls", "ProcessKey", "Progress", "Redactor", "Repeats", "Runs",
-    "SeenLink", "SetupDesk", "SetupReport", "SimHealth", "StatusDesk", "Tenancy", "TenantCheckup",
-    "TenantLimits", "TenantStatus", "Validation", "Watch", "complaint", "halves", "remedy_for",
+    "Inputs", "IssuedLink", "Keepsakes", "LiveCalls", "ProcessKey", "Progress", "Redactor", "Repeats",
+    "Runs", "SeenLink", "SetupDesk", "SetupReport", "SimHealth", "StatusDesk", "Tenancy", "TenantCheckup",
+    "TenantLimits", "TenantStatus", "Ticket", "Tickets", "Validation", "Watch", "complaint", "halves",
+    "remedy_for",
 ]  # fmt: skip

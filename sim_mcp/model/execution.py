@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from sim_mcp.model.integration import IntegrationId
     from sim_mcp.model.json import Json, JsonObject
-    from sim_mcp.model.principal import Principal, TenantId
+    from sim_mcp.model.principal import Permission, Principal, TenantId
     from sim_mcp.model.tool import Mode, WorkflowId
 
 ExecutionId = NewType("ExecutionId", str)
@@ -80,11 +80,21 @@ class ExecutionError:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PauseAnswer:
+    """Who let a paused run go on, where and when. What was answered is SIM's, and not kept."""
+
+    context_id: str
+    subject: str
+    answered_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """An intent arriving at the gateway. Not stored as such.
 
     Exactly one of `tool_name` and `workflow_id` is set: clients call tools by name, REST calls
     allow-listed workflows by id. `timeout_s` overrides the tool's own, within its bounds. `mode` likewise.
+    `plan_ticket` is the text of a dry run that this call has to match.
     """
 
     principal: Principal
@@ -95,6 +105,7 @@ class Call:
     timeout_s: float | None = None
     mode: Mode | None = None
     idempotency_key: str | None = None
+    plan_ticket: str | None = None
     traceparent: str | None = None
 
 
@@ -104,7 +115,8 @@ class Execution:
 
     `id` is ours. `run_id` is SIM's id for the attempt in force, chosen by us before it was sent.
     `input` is redacted. `refusals` is how many refused calls this row stands for (1 unless a flood
-    was counted). `pauses` is what a paused run waits for.
+    was counted). `pauses` is what a paused run waits for, `answers` who answered so far, and
+    `approver_permission` what an answer needs beside EDIT.
     """
 
     id: ExecutionId
@@ -134,3 +146,5 @@ class Execution:
     trace_id: str | None
     refusals: int = 1
     cancel_requested_at: datetime | None = None
+    approver_permission: Permission | None = None
+    answers: tuple[PauseAnswer, ...] = ()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NewType
 
 if TYPE_CHECKING:
     from sim_mcp.model.json import JsonObject
-    from sim_mcp.model.principal import TenantId
+    from sim_mcp.model.principal import Permission, TenantId
 
 WorkflowId = NewType("WorkflowId", str)
 
@@ -37,6 +37,8 @@ class WorkflowTool:
 
     `timeout_s`: 1 to 300 for sync and stream; for async, how long a run is followed, up to 86,400.
     `max_output_bytes`: larger output is cut for the model and kept whole in the execution.
+    `attach_s`: how long an equal call attaches to the execution of the first one; 0 never.
+    `approver_permission`: what answering a pause needs beside EDIT.
     """
 
     tenant_id: TenantId
@@ -50,6 +52,8 @@ class WorkflowTool:
     timeout_s: float = 60.0
     hints: ToolHints = field(default_factory=ToolHints)
     confirm: bool = False
+    approver_permission: Permission | None = None
+    attach_s: float = 0.0
     selected_outputs: tuple[str, ...] = ()
     rate_per_minute: int | None = None
     max_concurrency: int | None = None

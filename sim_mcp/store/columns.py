@@ -34,6 +34,11 @@ def maybe_micros(moment: datetime | None) -> int | None:
     return None if moment is None else micros(moment)
 
 
+def from_micros(value: int) -> datetime:
+    """The moment that `micros` made `value` of."""
+    return _EPOCH + timedelta(microseconds=value)
+
+
 def clean(value: str) -> str:
     """Foreign text made storable: halves of a surrogate pair and NUL become U+FFFD.
 
@@ -112,7 +117,7 @@ def flag(row: Row, column: str) -> bool:
 
 def moment(row: Row, column: str) -> datetime:
     """The moment in a column of microseconds, aware, in UTC."""
-    return _EPOCH + timedelta(microseconds=whole(row, column))
+    return from_micros(whole(row, column))
 
 
 def maybe_moment(row: Row, column: str) -> datetime | None:

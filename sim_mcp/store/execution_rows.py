@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sim_mcp.model.errors import ErrorCode
-from sim_mcp.model.execution import Execution, ExecutionError, ExecutionId, Status, Trigger
+from sim_mcp.model.execution import Execution, ExecutionError, ExecutionId, PauseAnswer, Status, Trigger
 from sim_mcp.model.integration import IntegrationId
-from sim_mcp.model.json import is_object
-from sim_mcp.model.principal import TenantId
+from sim_mcp.model.json import is_array, is_object
+from sim_mcp.model.principal import Permission, TenantId
 from sim_mcp.model.tool import Mode, WorkflowId
 from sim_mcp.store import columns
 from sim_mcp.store.database import Trouble
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from sim_mcp.model.json import Json
@@ -76,6 +77,8 @@ def to_row(
         "trace_id": execution.trace_id,
         "refusals": execution.refusals,
         "cancel_requested_at": columns.maybe_micros(execution.cancel_requested_at),
+        "approver_permission": execution.approver_permission,
+        "answers": answers_text(execution.answers),
         "follow_up_at": columns.maybe_micros(follow_up_at),
         "window_key": window_key,
     }
@@ -118,9 +121,27 @@ def from_row(row: Row) -> Execution:
             trace_id=columns.maybe_text(row, "trace_id"),
             refusals=columns.whole(row, "refusals"),
             cancel_requested_at=columns.maybe_moment(row, "cancel_requested_at"),
+            approver_permission=_permission(row),
+            answers=_answers(row),
         )
     except ValueError as error:
         raise Trouble.CORRUPT.error(f"an execution row cannot be read: {error}") from error
+
+
+def answers_text(answers: Sequence[PauseAnswer]) -> str | None:
+    """`answers` as JSON text; `None` when there are none."""
+    if not answers:
+        return None
+    return columns.json_text(
+        [
+            {
+                "context_id": answer.context_id,
+                "subject": columns.clean(answer.subject),
+                "answered_at": columns.micros(answer.answered_at),
+            }
+            for answer in answers
+        ]
+    )
 
 
 def error_text(error: ExecutionError | None) -> str | None:
@@ -153,3 +174,22 @@ def _error(row: Row) -> ExecutionError | None:
         retry_after_s=float(retry_after_s) if isinstance(retry_after_s, int | float) else None,
         block_name=block_name if isinstance(block_name, str) else None,
     )
+
+
+def _permission(row: Row) -> Permission | None:
+    stored = columns.maybe_text(row, "approver_permission")
+    return None if stored is None else Permission(stored)
+
+
+def _answers(row: Row) -> tuple[PauseAnswer, ...]:
+    stored = columns.json_value(row, "answers")
+    answers: list[PauseAnswer] = []
+    for answer in stored if is_array(stored) else []:
+        match answer:
+            case {"context_id": str(context_id), "subject": str(subject), "answered_at": int(at)}:
+                answers.append(
+                    PauseAnswer(context_id=context_id, subject=subject, answered_at=columns.from_micros(at))
+                )
+            case _:
+                raise Trouble.CORRUPT.error("an execution's answers cannot be read")
+    return tuple(answers)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sim_mcp.model.execution import Execution, ExecutionId, Status, may_precede
+from sim_mcp.model.execution import Execution, ExecutionId, PauseAnswer, Status, may_precede
 from sim_mcp.store import columns
-from sim_mcp.store.execution_rows import Outcome, error_text, to_row
+from sim_mcp.store.execution_rows import Outcome, answers_text, error_text, to_row
 from sim_mcp.store.follow_ups import FollowUps
 from sim_mcp.store.history import ExecutionHistory
 
@@ -174,6 +174,41 @@ class Executions(ExecutionHistory, FollowUps):
             changed["id"] = execution_id  # nothing to write: still answer whether the row is there
         unfinished = [status for status in Status if not status.is_final]
         return await self._change(tenant_id, execution_id, changed, allowed=unfinished)
+
+    async def begin_answer(
+        self, execution: Execution, answer: PauseAnswer, *, follow_up_at: datetime
+    ) -> bool:
+        """Note, before it is sent to SIM, that `answer` lets the paused `execution` go on.
+
+        Of any number of callers that saw the same row one wins: the row is `processing` from then on,
+        to be looked at by `follow_up_at` should the winner die.
+        """
+        touched = await self.database.execute(
+            "UPDATE executions SET status = ?, answers = ?, pauses = NULL, follow_up_at = ?"
+            " WHERE tenant_id = ? AND id = ? AND status = ? AND COALESCE(answers, '') = ?"
+            " AND cancel_requested_at IS NULL",
+            [
+                *(Status.PROCESSING, answers_text([*execution.answers, answer])),
+                columns.micros(follow_up_at),
+                *(execution.tenant_id, execution.id, Status.PAUSED),
+                answers_text(execution.answers) or "",
+            ],
+        )
+        return touched == 1
+
+    async def undo_answer(self, execution: Execution, *, follow_up_at: datetime) -> bool:
+        """Take back `begin_answer`: SIM surely did not take it, so `execution` (as seen before) waits on."""
+        touched = await self.database.execute(
+            "UPDATE executions SET status = ?, answers = ?, pauses = ?, follow_up_at = ?"
+            " WHERE tenant_id = ? AND id = ? AND status = ?",
+            [
+                *(Status.PAUSED, answers_text(execution.answers)),
+                columns.maybe_json_text(execution.pauses),
+                columns.micros(follow_up_at),
+                *(execution.tenant_id, execution.id, Status.PROCESSING),
+            ],
+        )
+        return touched == 1
 
     async def sealed_secrets(self, tenant_id: TenantId, execution_id: ExecutionId) -> str | None:
         """What `open` or `keep_secrets` sealed into an unfinished row."""

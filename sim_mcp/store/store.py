@@ -14,6 +14,7 @@ from sim_mcp.store.claims import Claims
 from sim_mcp.store.executions import Executions
 from sim_mcp.store.integrations import Integrations
 from sim_mcp.store.setup_links import SetupLinks
+from sim_mcp.store.spent_tickets import SpentTickets
 from sim_mcp.store.tokens import Tokens
 from sim_mcp.store.tools import AllowList
 
@@ -38,6 +39,7 @@ class Store:
     tools: AllowList
     tokens: Tokens
     setup_links: SetupLinks
+    spent_tickets: SpentTickets
     changes: Changes
 
     async def ping(self) -> None:
@@ -91,6 +93,7 @@ async def open_store(
             tools=AllowList(database, clock),
             tokens=Tokens(database, clock, new_id),
             setup_links=SetupLinks(database, clock, new_id),
+            spent_tickets=SpentTickets(database, clock),
             changes=Changes(database),
         )
     finally:

@@ -113,7 +113,8 @@ def test_a_short_spec_gets_the_cautious_defaults() -> None:
                     (
                         "$.zzz is no key of a tool spec; known are name, workflow_id, title, description, "
                         "input_schema, output_schema, mode, timeout_s, annotations, confirm, "
-                        "selected_outputs, rate_per_minute, max_concurrency, max_output_bytes, enabled"
+                        "approver_permission, attach_s, selected_outputs, rate_per_minute, max_concurrency, "
+                        "max_output_bytes, enabled"
                     )
                 ]
             ),

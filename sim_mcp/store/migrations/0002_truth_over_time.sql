@@ -1,0 +1,15 @@
+-- approver_permission: what answering a pause needs beside EDIT, as the tool's spec said when the call was made.
+-- answers: JSON, who answered which pause and when; never what.
+ALTER TABLE executions ADD COLUMN approver_permission TEXT;
+
+ALTER TABLE executions ADD COLUMN answers TEXT;
+
+-- Tickets are texts that clients carry for us; those good for one use are noted here once they are used.
+CREATE TABLE spent_tickets (
+  tenant_id TEXT NOT NULL,
+  id TEXT NOT NULL,
+  expires_at BIGINT NOT NULL,
+  PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX spent_tickets_ending ON spent_tickets (expires_at);
