@@ -55,5 +55,13 @@ REQUIREMENTS: dict[str, str] = {
     "R67": "card: the named packages",
     "R68": "card: the named top level",
     "R69": "card: assistants and the Inspector can use it",
+    "F1": "frontier 1: the true outcome on every result",
+    "F2": "frontier 2: calls that know their client's deadline",
+    "F3": "frontier 3: the same call attaches to its run; a run that may have begun is never sent again",
+    "F4": "frontier 4: a paused run is a result of its own, answered by who may",
+    "F13": "frontier 13: large output in pages",
+    "F16": "frontier 16: a dry run, and a ticket that binds the call to it",
     "F19": "frontier 19: doctor names each fault with its remedy",
+    "F21": "frontier 21: honest progress, confirmed cancel",
+    "F22": "frontier 22: errors made for models and people",
 }

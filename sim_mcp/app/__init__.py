@@ -5,6 +5,7 @@ from sim_mcp.app.rooms import App, Facts, Needs, Seams
 from sim_mcp.gateway import (
     Discovery,
     IssuedLink,
+    Plan,
     Progress,
     SeenLink,
     SetupReport,
@@ -12,13 +13,14 @@ from sim_mcp.gateway import (
     TenantStatus,
     Ticket,
     Tickets,
+    UsualDuration,
     Validation,
     Watch,
 )
 from sim_mcp.store import ExecutionFilter, Page
 
 __all__ = [
-    "App", "Discovery", "ExecutionFilter", "Facts", "IssuedLink", "Needs", "Page", "Progress", "Seams",
-    "SeenLink", "SetupReport", "SimHealth", "TenantStatus", "Ticket", "Tickets", "Validation", "Watch",
-    "open_app", "open_sealer",
+    "App", "Discovery", "ExecutionFilter", "Facts", "IssuedLink", "Needs", "Page", "Plan", "Progress",
+    "Seams", "SeenLink", "SetupReport", "SimHealth", "TenantStatus", "Ticket", "Tickets", "UsualDuration",
+    "Validation", "Watch", "open_app", "open_sealer",
 ]  # fmt: skip

@@ -16,6 +16,8 @@ from sim_mcp.gateway import (
     Curation,
     Follower,
     Gateway,
+    Pace,
+    Planner,
     Runs,
     SetupDesk,
     StatusDesk,
@@ -93,6 +95,8 @@ class App:
     checkup: Checkup
     tokens: Tokens
     tickets: Tickets
+    planner: Planner
+    pace: Pace
     store: Store
     facts: Facts
     follower: Follower

@@ -13,6 +13,7 @@ from sim_mcp.catalog import ToolSource
 from sim_mcp.config import Settings
 from sim_mcp.gateway import (
     Administration,
+    Answers,
     Attempts,
     Audit,
     Checkup,
@@ -22,6 +23,9 @@ from sim_mcp.gateway import (
     Inputs,
     Keepsakes,
     LiveCalls,
+    Pace,
+    Planner,
+    Plans,
     Redactor,
     Repeats,
     Runs,
@@ -30,6 +34,7 @@ from sim_mcp.gateway import (
     Tenancy,
     TenantLimits,
     Tickets,
+    Waiting,
 )
 from sim_mcp.model.errors import InvalidInput, SimMcpError
 from sim_mcp.model.facts import SettingsChanged
@@ -83,6 +88,7 @@ class Wiring:
             observer=facts,
         )
         self._tickets = Tickets(sealer=sealer, spent=store.spent_tickets, clock=clock, new_id=outside.new_id)
+        self._plans = Plans(tickets=self._tickets, clients=clients)
         self._follower = Follower(
             store=store,
             tenancy=tenancy,
@@ -118,8 +124,7 @@ class Wiring:
             audit=self._audit,
             follower=self._follower,
             live=self._live,
-            redactor=self._redactor,
-            background=self._background,
+            answers=self._answers(),
             clock=self._outside.clock,
         )
         workflows = Curation(
@@ -153,6 +158,14 @@ class Wiring:
             checkup=Checkup(status=status, gateway=gateway, workflows=workflows, clients=self._clients),
             tokens=self._store.tokens,
             tickets=self._tickets,
+            pace=Pace(self._store.executions),
+            planner=Planner(
+                gateway=gateway,
+                plans=self._plans,
+                clients=self._clients,
+                breakers=self._breakers,
+                throttle=self._throttle,
+            ),
             store=self._store,
             facts=self._facts,
             follower=self._follower,
@@ -178,6 +191,20 @@ class Wiring:
         with anyio.move_on_after(self._needs.drain_s):
             await self._live.until_empty()
 
+    def _answers(self) -> Answers:
+        return Answers(
+            executions=self._store.executions,
+            tenancy=self._tenancy,
+            clients=self._clients,
+            retry=self._retry,
+            audit=self._audit,
+            follower=self._follower,
+            live=self._live,
+            redactor=self._redactor,
+            background=self._background,
+            clock=self._outside.clock,
+        )
+
     def _gateway(self) -> Gateway:
         attempts = Attempts(
             audit=self._audit,
@@ -198,6 +225,8 @@ class Wiring:
             throttle=self._throttle,
             limits=self._limits,
             live=self._live,
+            waiting=Waiting(executions=self._store.executions, live=self._live, clock=self._outside.clock),
+            plans=self._plans,
             inputs=Inputs(self._redactor, workbench=self._workbench),
             background=self._background,
             clock=self._outside.clock,

@@ -1,6 +1,7 @@
 """What a principal may do. The only corridor between the doors and SIM."""
 
 from sim_mcp.gateway.administration import Administration, SetupReport
+from sim_mcp.gateway.answers import Answers
 from sim_mcp.gateway.attempts import Attempts
 from sim_mcp.gateway.audit import Audit
 from sim_mcp.gateway.call import Gateway, TenantLimits
@@ -10,6 +11,9 @@ from sim_mcp.gateway.follow_up import Follower
 from sim_mcp.gateway.inputs import Inputs
 from sim_mcp.gateway.keepsake import Keepsakes
 from sim_mcp.gateway.live import LiveCalls, Progress, Watch
+from sim_mcp.gateway.pace import Pace, UsualDuration
+from sim_mcp.gateway.planning import Plan, Planner
+from sim_mcp.gateway.plans import Plans
 from sim_mcp.gateway.redaction import Redactor
 from sim_mcp.gateway.remedies import complaint, halves, remedy_for
 from sim_mcp.gateway.repeats import Repeats
@@ -18,11 +22,12 @@ from sim_mcp.gateway.setup_desk import IssuedLink, SeenLink, SetupDesk
 from sim_mcp.gateway.status import SimHealth, StatusDesk, TenantStatus
 from sim_mcp.gateway.tenancy import ProcessKey, Tenancy
 from sim_mcp.gateway.tickets import Ticket, Tickets
+from sim_mcp.gateway.waiting import Waiting
 
 __all__ = [
-    "Administration", "Attempts", "Audit", "Checkup", "Curation", "Discovery", "Follower", "Gateway",
-    "Inputs", "IssuedLink", "Keepsakes", "LiveCalls", "ProcessKey", "Progress", "Redactor", "Repeats",
-    "Runs", "SeenLink", "SetupDesk", "SetupReport", "SimHealth", "StatusDesk", "Tenancy", "TenantCheckup",
-    "TenantLimits", "TenantStatus", "Ticket", "Tickets", "Validation", "Watch", "complaint", "halves",
-    "remedy_for",
+    "Administration", "Answers", "Attempts", "Audit", "Checkup", "Curation", "Discovery", "Follower",
+    "Gateway", "Inputs", "IssuedLink", "Keepsakes", "LiveCalls", "Pace", "Plan", "Planner", "Plans",
+    "ProcessKey", "Progress", "Redactor", "Repeats", "Runs", "SeenLink", "SetupDesk", "SetupReport",
+    "SimHealth", "StatusDesk", "Tenancy", "TenantCheckup", "TenantLimits", "TenantStatus", "Ticket",
+    "Tickets", "UsualDuration", "Validation", "Waiting", "Watch", "complaint", "halves", "remedy_for",
 ]  # fmt: skip

@@ -93,7 +93,7 @@ class Audit:
             row,
             follow_up_at=now + timedelta(seconds=LEASE_S),
             sealed_secrets=self.keepsakes.seal(row, given.secrets),
-            claim=self.repeats.claim(call, row),
+            claim=self.repeats.claim(call, row, tool),
         )
         return row if opened else None
 
@@ -272,6 +272,7 @@ class Audit:
             finished_at=now if status.is_final else None,
             settings_revision=None,
             trace_id=_trace_id(call.traceparent),
+            approver_permission=tool.approver_permission if tool else None,
         )
 
 

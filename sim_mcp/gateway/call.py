@@ -13,11 +13,11 @@ background whatever becomes of the caller, and the caller is answered from the r
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-import anyio
 from anyio.abc import TaskGroup
 
 from sim_mcp.catalog import Catalog, ToolSource, ToolSpec
@@ -25,11 +25,14 @@ from sim_mcp.gateway.attempts import Attempts, Intent
 from sim_mcp.gateway.audit import Audit
 from sim_mcp.gateway.inputs import CleanInput, Inputs
 from sim_mcp.gateway.live import LiveCall, LiveCalls, Progress, Watch
+from sim_mcp.gateway.plans import Plans
 from sim_mcp.gateway.tenancy import Tenancy
+from sim_mcp.gateway.waiting import Waiting
 from sim_mcp.model.clock import Clock
 from sim_mcp.model.errors import Fault, InvalidInput, MonthlyLimitReached, UnknownTool
 from sim_mcp.model.execution import Call, Execution, ExecutionId
 from sim_mcp.model.integration import Integration
+from sim_mcp.model.json import Json
 from sim_mcp.model.principal import Permission, Principal, TenantId
 from sim_mcp.model.run import RunRequest
 from sim_mcp.model.tool import (
@@ -43,9 +46,6 @@ from sim_mcp.resilience import Admission, Limits, Throttle
 from sim_mcp.store import Store
 
 log = logging.getLogger(__name__)
-
-LOOK_AGAIN_S = 2.0
-"""How often a waiting caller looks at the row: another process may have settled it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +65,20 @@ class Answered:
     is_replay: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """A call that would be admitted, as far as can be told without taking anything.
+
+    `stored_input` is without secrets. `earlier` is the execution of the same call made before.
+    """
+
+    tool: WorkflowTool
+    integration: Integration
+    request: RunRequest
+    stored_input: Json
+    earlier: Execution | None
+
+
 class Gateway:
     """What a principal may call, and the calling."""
 
@@ -79,6 +93,8 @@ class Gateway:
         throttle: Throttle,
         limits: TenantLimits,
         live: LiveCalls,
+        waiting: Waiting,
+        plans: Plans,
         inputs: Inputs,
         background: TaskGroup,
         clock: Clock,
@@ -92,6 +108,8 @@ class Gateway:
         self._throttle = throttle
         self._limits = limits
         self._live = live
+        self.waiting = waiting
+        self._plans = plans
         self._inputs = inputs
         self._background = background
         self._clock = clock
@@ -132,10 +150,11 @@ class Gateway:
         not cancel the run (`Runs.cancel` does).
 
         With an idempotency key, the same call is performed once in 24 hours, however often and in
-        how many processes it is made: the others wait for that execution and get it (`Repeats`).
+        how many processes it is made: the others wait for that execution and get it. So do equal
+        calls within `attach_s` of the tool (`Repeats`).
 
         Raises:
-            Conflict: the idempotency key was used for another request.
+            Conflict: the idempotency key was used for another request, or the plan holds no more.
             UnknownTool, Forbidden, NotConfigured, Disabled, InvalidInput, PayloadTooLarge,
             Throttled, MonthlyLimitReached: refused; recorded; nothing was sent to SIM.
             StoreUnavailable: the row could not be written; nothing was sent to SIM.
@@ -144,7 +163,8 @@ class Gateway:
         async with self._audit.refusals(call, given):
             prepared = await self._prepare(call, given)
         if isinstance(prepared, Execution):
-            return Answered(execution=await self._wait(prepared, patience_s, watch), is_replay=True)
+            row = await self.waiting.until_settled(prepared, patience_s=patience_s, watch=watch)
+            return Answered(execution=row, is_replay=True)
         intent, admission = prepared
         live = LiveCall(intent.execution.tenant_id, intent.execution.id)
         with self._live.waiting(live):
@@ -154,8 +174,49 @@ class Gateway:
                 await watch(
                     Progress(execution_id=live.execution_id, elapsed_s=0.0, status=intent.execution.status)
                 )
-            row = await self._wait(intent.execution, patience_s, watch, live=live)
+            row = await self.waiting.until_settled(
+                intent.execution, patience_s=patience_s, watch=watch, live=live
+            )
             return Answered(execution=row, is_replay=False)
+
+    async def checked(self, call: Call, *, records_refusal: bool = False) -> Checked:
+        """`call` after every step that needs no row and no token: what it would run, with what.
+
+        Raises:
+            SimMcpError: as `answer` refuses it; recorded when `records_refusal`.
+        """
+        given = await self._inputs.clean(call.principal.tenant_id, call.arguments)
+        if records_refusal:
+            async with self._audit.refusals(call, given):
+                return await self._check(call, given)
+        return await self._check(call, given)
+
+    @contextmanager
+    def admitted(self, tenant_id: TenantId, tool: WorkflowTool) -> Generator[None]:
+        """Take what one call takes of the rate and the places, and give the place back after the block.
+
+        Raises:
+            Throttled: a limit is reached.
+        """
+        with self._throttle.admit(tenant_id, tool.name, limits=self._limits_of(tool)):
+            yield
+
+    async def executions_left(self, tenant_id: TenantId) -> int | None:
+        """How many executions the tenant may start in this month; `None` without a limit.
+
+        Raises:
+            MonthlyLimitReached: none.
+        """
+        limit = self._limits.monthly_executions
+        if limit is None:
+            return None
+        used = await self._store.executions.count_since(tenant_id, _month_start(self._clock.now()))
+        if used >= limit:
+            raise MonthlyLimitReached(
+                f"This tenant has used its {limit} executions of the month; the count starts again on "
+                f"the first of the next month (UTC). The operator sets SIM_MCP_MONTHLY_EXECUTIONS."
+            )
+        return limit - used
 
     async def decline(self, call: Call) -> ExecutionId:
         """Record that a person was asked to confirm `call` and said no; nothing is run."""
@@ -167,25 +228,43 @@ class Gateway:
         self, execution: Execution, *, patience_s: float | None, watch: Watch | None = None
     ) -> Execution:
         """Wait until `execution` is settled, at most `patience_s` seconds; its newest row."""
-        return await self._wait(execution, patience_s, watch)
+        return await self.waiting.until_settled(execution, patience_s=patience_s, watch=watch)
+
+    async def _check(self, call: Call, given: CleanInput) -> Checked:
+        _authorize(call)
+        integration = await self._tenancy.usable(call.principal)
+        catalog = await self.catalog(call.principal.tenant_id)
+        tool = _resolve(catalog, call, integration)
+        await self._tools.check(catalog, tool, call.arguments)
+        earlier = await self._audit.repeats.earlier(call) or await self._audit.repeats.same(call, tool)
+        return Checked(
+            tool=tool,
+            integration=integration,
+            request=_request(call, tool),
+            stored_input=given.stored,
+            earlier=earlier,
+        )
 
     async def _prepare(self, call: Call, given: CleanInput) -> tuple[Intent, Admission] | Execution:
         """All steps that may refuse, then the row; or the execution of the same call made before."""
-        principal = call.principal
         _authorize(call)
+        # Before anything that may have changed since the first call: a lost answer is found again.
         earlier = await self._audit.repeats.earlier(call)
         if earlier is not None:
             return earlier
-        integration = await self._tenancy.usable(principal)
-        catalog = await self.catalog(principal.tenant_id)
-        tool = _resolve(catalog, call, integration)
-        await self._tools.check(catalog, tool, call.arguments)
-        request = _request(call, tool)
-        admission = self._throttle.admit(principal.tenant_id, tool.name, limits=self._limits_of(tool))
+        checked = await self._check(call, given)
+        if checked.earlier is not None:
+            return checked.earlier
+        tool, integration = checked.tool, checked.integration
+        await self._plans.redeem(call, tool, integration)
+        tenant_id = call.principal.tenant_id
+        admission = self._throttle.admit(tenant_id, tool.name, limits=self._limits_of(tool))
         try:
-            await self._check_month(principal.tenant_id)
+            await self.executions_left(tenant_id)
             while (row := await self._audit.open(call, given, tool, integration)) is None:
-                earlier = await self._audit.repeats.earlier(call)
+                earlier = await self._audit.repeats.earlier(call) or await self._audit.repeats.same(
+                    call, tool
+                )
                 if earlier is not None:  # the same call was a moment faster
                     admission.release()
                     return earlier
@@ -195,7 +274,7 @@ class Gateway:
         intent = Intent(
             execution=row,
             integration=integration,
-            request=request,
+            request=checked.request,
             secrets=given.secrets,
         )
         return intent, admission
@@ -210,45 +289,6 @@ class Gateway:
             self._live.end(live)
             self._kick()
 
-    async def _wait(
-        self,
-        execution: Execution,
-        patience_s: float | None,
-        watch: Watch | None,
-        *,
-        live: LiveCall | None = None,
-    ) -> Execution:
-        began_s = self._clock.monotonic()
-        own = live or LiveCall(execution.tenant_id, execution.id)
-        with self._live.waiting(own):
-            while True:
-                bell = own.bell
-                row = await self._store.executions.get(execution.tenant_id, None, execution.id) or execution
-                elapsed_s = self._clock.monotonic() - began_s
-                remaining_s = None if patience_s is None else patience_s - elapsed_s
-                if watch is not None:
-                    progress = Progress(
-                        execution_id=row.id, elapsed_s=elapsed_s, status=row.status, text=own.take_text()
-                    )
-                    await watch(progress)
-                if row.status.is_settled or (remaining_s is not None and remaining_s <= 0):
-                    return row
-                pause_s = LOOK_AGAIN_S if remaining_s is None else min(LOOK_AGAIN_S, remaining_s)
-                await self._either(bell, pause_s)
-
-    async def _either(self, bell: anyio.Event, pause_s: float) -> None:
-        """Return at the bell or after `pause_s` seconds, whichever comes first."""
-
-        async def sleep() -> None:
-            await self._clock.sleep(pause_s)
-            scope.cancel()
-
-        async with anyio.create_task_group() as group:
-            scope = group.cancel_scope
-            group.start_soon(sleep)
-            await bell.wait()
-            scope.cancel()
-
     def _limits_of(self, tool: WorkflowTool) -> Limits:
         return Limits(
             tenant_per_minute=self._limits.rate_per_minute,
@@ -256,17 +296,6 @@ class Gateway:
             tool_per_minute=tool.rate_per_minute,
             tool_concurrency=tool.max_concurrency,
         )
-
-    async def _check_month(self, tenant_id: TenantId) -> None:
-        limit = self._limits.monthly_executions
-        if limit is None:
-            return
-        month_at = _month_start(self._clock.now())
-        if await self._store.executions.count_since(tenant_id, month_at) >= limit:
-            raise MonthlyLimitReached(
-                f"This tenant has used its {limit} executions of the month; the count starts again on "
-                f"the first of the next month (UTC). The operator sets SIM_MCP_MONTHLY_EXECUTIONS."
-            )
 
 
 def _authorize(call: Call) -> None:

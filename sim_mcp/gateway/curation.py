@@ -101,7 +101,7 @@ class Curation:
             raise _unknown_workflow() from error
         if tool is None:
             tool = (await self._tools_by_workflow(principal)).get(workflow_id)
-        drift = await _drift(client, tool) if tool is not None and deployment.is_deployed else ()
+        drift = await drift_of(client, tool) if tool is not None and deployment.is_deployed else ()
         return Validation(deployment=deployment, drift=drift)
 
     async def allow(self, principal: Principal, fields: JsonObject) -> WorkflowTool:
@@ -235,7 +235,8 @@ async def _discovered(
     )
 
 
-async def _drift(client: SimClient, tool: WorkflowTool) -> tuple[str, ...]:
+async def drift_of(client: SimClient, tool: WorkflowTool) -> tuple[str, ...]:
+    """How the deployed inputs of `tool` differ from its pinned schema; nothing when SIM does not tell."""
     inputs = await quiet(lambda: client.inputs(tool.workflow_id))
     return () if inputs is None else drift_between(tool.input_schema, input_schema_of(inputs))
 

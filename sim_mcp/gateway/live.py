@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import anyio
-from anyio.abc import TaskGroup
 
-from sim_mcp.model.errors import SimMcpError
 from sim_mcp.model.execution import ExecutionId, Status
 from sim_mcp.model.principal import TenantId
 
@@ -114,26 +112,3 @@ class LiveCalls:
         """Wake everybody who waits for `execution_id`."""
         for live in self._waiting.get(execution_id, ()):
             live.ring()
-
-
-async def detached(background: TaskGroup, step: Callable[[], Awaitable[None]]) -> None:
-    """Run `step` in `background` and wait for it; cancelling the waiting does not cancel the step.
-
-    Raises:
-        SimMcpError: whatever `step` raised of ours.
-    """
-    done = anyio.Event()
-    failures: list[SimMcpError] = []
-
-    async def perform() -> None:
-        try:
-            await step()
-        except SimMcpError as error:
-            failures.append(error)
-        finally:
-            done.set()
-
-    background.start_soon(perform)
-    await done.wait()
-    if failures:
-        raise failures[0]

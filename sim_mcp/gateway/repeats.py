@@ -1,5 +1,9 @@
 """The same call once more: an idempotency key runs one thing, once, for one caller.
 
+Tools with `attach_s` recognise it without a key as well: whoever of the same organisation makes the
+same call again within that time, through the same kind of door, gets the first one's execution. It is
+let go of when the run surely never began, and when it was cancelled.
+
 A key belongs to one subject of one organisation of one tenant, through one kind of door (the
 trigger). Nobody meets another's execution by guessing a key, and no caller can take the key of an
 event or a schedule. It holds for 24 hours from the first call, unless that call's run surely never
@@ -12,12 +16,13 @@ import hashlib
 import hmac
 import json
 import re
+from datetime import timedelta
 
 from sim_mcp.model.errors import Conflict, Fault, InvalidInput, PayloadTooLarge
 from sim_mcp.model.execution import Call, Execution
 from sim_mcp.model.json import Json, nests_deeper_than
-from sim_mcp.model.tool import Mode
-from sim_mcp.store import Claim, Claims
+from sim_mcp.model.tool import Mode, WorkflowTool
+from sim_mcp.store import ATTACHED, KEY_HELD_FOR, Claim, Claims
 
 LONGEST_KEY = 255
 DEEPEST = 64
@@ -44,7 +49,7 @@ class Repeats:
             return None
         _check(call.idempotency_key)
         digest = _digest(call)
-        holder = await self._claims.holder(call.principal.tenant_id, _name(call))
+        holder = await self._claims.holder(call.principal.tenant_id, _name(call), held_for=KEY_HELD_FOR)
         if holder is None:
             return None
         if holder.digest is not None and hmac.compare_digest(holder.digest, digest):
@@ -60,11 +65,26 @@ class Repeats:
             "Use a new key for a new request; repeat a request unchanged."
         )
 
-    def claim(self, call: Call, row: Execution) -> Claim | None:
-        """What opening `row` has to claim for `call`; `None` for a call without a key."""
-        if call.idempotency_key is None:
+    async def same(self, call: Call, tool: WorkflowTool) -> Execution | None:
+        """The execution that an equal call started within `attach_s` of `tool`; `None` when there is none.
+
+        Only for calls without a key of their own: a fresh key asks for a fresh run.
+        """
+        if call.idempotency_key is not None or tool.attach_s <= 0:
             return None
-        return self._claims.claim(row, _name(call), _digest(call))
+        holder = await self._claims.holder(
+            call.principal.tenant_id, _attach_name(call, tool), held_for=timedelta(seconds=tool.attach_s)
+        )
+        return None if holder is None else holder.execution
+
+    def claim(self, call: Call, row: Execution, tool: WorkflowTool) -> Claim | None:
+        """What opening `row` has to claim for `call`; `None` when every call of it is a new one."""
+        if call.idempotency_key is not None:
+            return self._claims.claim(row, _name(call), _digest(call), held_for=KEY_HELD_FOR)
+        if tool.attach_s > 0:
+            held_for = timedelta(seconds=tool.attach_s)
+            return self._claims.claim(row, _attach_name(call, tool), _digest(call), held_for=held_for)
+        return None
 
 
 def _check(key: str) -> None:
@@ -77,6 +97,13 @@ def _name(call: Call) -> str:
     """Whose key it is: the tenant is a column of its own."""
     who = call.principal
     return _hash([who.organization_id, who.subject, call.trigger.value, call.idempotency_key])
+
+
+def _attach_name(call: Call, tool: WorkflowTool) -> str:
+    """What makes two calls equal for attaching: what is asked, not who of the tenant asks."""
+    mode = (call.mode or tool.mode).value
+    asked: list[Json] = [call.principal.organization_id, call.trigger.value, tool.name, mode, call.timeout_s]
+    return ATTACHED + _hash([*asked, call.arguments])
 
 
 def _digest(call: Call) -> str:

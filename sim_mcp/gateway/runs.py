@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import TypeVar
 
-from anyio.abc import TaskGroup
-
+from sim_mcp.gateway.answers import Answers
 from sim_mcp.gateway.audit import Audit
 from sim_mcp.gateway.call import Gateway
 from sim_mcp.gateway.follow_up import Follower
-from sim_mcp.gateway.forms import check_answer, pause_point, with_pauses
-from sim_mcp.gateway.live import LiveCalls, Watch, detached
-from sim_mcp.gateway.redaction import Redactor
+from sim_mcp.gateway.insisting import insisted
+from sim_mcp.gateway.live import LiveCalls, Watch
 from sim_mcp.gateway.tenancy import Tenancy
 from sim_mcp.model.clock import Clock
-from sim_mcp.model.errors import (
-    Conflict,
-    NotFound,
-    OutcomeUnknown,
-    RunBegan,
-    SimError,
-    SimNotFound,
-)
+from sim_mcp.model.errors import Conflict, NotFound, OutcomeUnknown, SimNotFound
 from sim_mcp.model.execution import Execution, Status
 from sim_mcp.model.json import JsonObject
 from sim_mcp.model.principal import Permission, Principal
@@ -36,10 +24,10 @@ from sim_mcp.store import ExecutionFilter, Page, Store
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-RESUME_WITHIN_S = 10.0
 CANCEL_WITHIN_S = 20.0
+RESUME_WAIT_S = 30.0
+"""How long an answer waits for what comes of it, unless the caller says otherwise."""
+UNKNOWN = "There is no such execution. `sim_list_executions` shows the known ones."
 
 
 class Runs:
@@ -56,8 +44,7 @@ class Runs:
         audit: Audit,
         follower: Follower,
         live: LiveCalls,
-        redactor: Redactor,
-        background: TaskGroup,
+        answers: Answers,
         clock: Clock,
     ) -> None:
         self._gateway = gateway
@@ -68,8 +55,7 @@ class Runs:
         self._audit = audit
         self._follower = follower
         self._live = live
-        self._redactor = redactor
-        self._background = background
+        self._answers = answers
         self._clock = clock
 
     async def get(
@@ -149,12 +135,15 @@ class Runs:
         answer: JsonObject,
         *,
         context_id: str | None = None,
-        wait_s: float = 0.0,
+        wait_s: float | None = RESUME_WAIT_S,
+        watch: Watch | None = None,
     ) -> Execution:
-        """Answer a paused run and let it go on; its row after up to `wait_s` seconds.
+        """Answer a paused run and let it go on; its row once it is settled, or after `wait_s` seconds.
+
+        Of several answers to the same pause one wins. Cancelling the waiting takes nothing back.
 
         Raises:
-            Forbidden: without the permission EDIT.
+            Forbidden: without the permission EDIT, or the one that the tool wants of approvers.
             NotFound: unknown, or not this principal's.
             Conflict: it is not paused, several answers are wanted and `context_id` is missing, or
                 somebody answered before.
@@ -163,21 +152,30 @@ class Runs:
         """
         principal.require(Permission.EDIT)
         row = await self._find(principal, any_id)
-        if row.status is not Status.PAUSED or row.run_id is None or row.workflow_id is None:
-            raise Conflict(f"The execution is {row.status.value}, not paused: there is nothing to answer.")
-        point = pause_point(row, context_id)
-        check_answer(point, answer)
-        send = partial(self._resume_at_sim, row, str(point["context_id"]), answer)
-        await detached(self._background, send)
+        sending = await self._answers.send(principal, row, answer, context_id=context_id)
         current = await self._find(principal, row.id)
-        if not current.status.is_settled:
-            current = await self._gateway.follow(current, patience_s=wait_s)
-        return current
+        if not sending.done.is_set():
+            current = await self._gateway.follow(current, patience_s=wait_s, watch=watch)
+        failure = sending.failure
+        if failure is None or (isinstance(failure, OutcomeUnknown) and current.status.is_settled):
+            return current
+        failure.execution_id = row.id
+        raise failure
+
+    async def known(self, principal: Principal, execution_id: str) -> Execution:
+        """The execution as its row tells it, for one who may run and answer; SIM is not asked.
+
+        Raises:
+            Forbidden: without the permission EDIT.
+            NotFound: unknown, or not this principal's.
+        """
+        principal.require(Permission.EDIT)
+        return await self._find(principal, execution_id)
 
     async def _find(self, principal: Principal, any_id: str) -> Execution:
         row = await self._store.executions.find(principal.tenant_id, principal.organization_id, any_id)
         if row is None:
-            raise NotFound("There is no such execution. `sim_list_executions` shows the known ones.")
+            raise NotFound(UNKNOWN)
         return row
 
     def _is_sent(self, row: Execution) -> bool:
@@ -191,48 +189,15 @@ class Runs:
         client = await self._clients.get(integration)
         workflow_id, run_id = _at_sim(row)
         try:
-            return await self._repeat(
-                lambda: client.cancel(workflow_id, run_id), verb=Verb.CANCEL, within_s=CANCEL_WITHIN_S
+            return await insisted(
+                lambda: client.cancel(workflow_id, run_id),
+                verb=Verb.CANCEL,
+                within_s=CANCEL_WITHIN_S,
+                retry=self._retry,
+                clock=self._clock,
             )
         except SimNotFound:
             return None
-
-    async def _resume_at_sim(self, row: Execution, context_id: str, answer: JsonObject) -> None:
-        secrets = await self._audit.keepsakes.add(row, self._redactor.secrets_in(answer))
-        principal = Principal.system(row.tenant_id, row.organization_id)
-        client = await self._clients.get(await self._tenancy.usable(principal))
-        workflow_id, run_id = _at_sim(row)
-        try:
-            run = await self._repeat(
-                lambda: client.resume(workflow_id, run_id, context_id, answer),
-                verb=Verb.RESUME,
-                within_s=RESUME_WITHIN_S,
-            )
-        except SimError as error:
-            if error.began is RunBegan.NO:
-                raise
-            await self._audit.hand_over(row, None)
-            raise OutcomeUnknown(
-                "The answer was sent and SIM's reply was lost. Do not answer again; follow the execution."
-            ) from error
-        run = await with_pauses(client, workflow_id, run_id, run)
-        await self._audit.settle(row, run, secrets)
-
-    async def _repeat(self, ask: Callable[[], Awaitable[T]], *, verb: Verb, within_s: float) -> T:
-        """What `ask` answers, asked again as often as the policy allows for `verb`."""
-        began_s, attempt = self._clock.monotonic(), 0
-        while True:
-            attempt += 1
-            try:
-                return await ask()
-            except SimError as error:
-                elapsed_s = self._clock.monotonic() - began_s
-                wait_s = self._retry.wait_s(
-                    error, verb=verb, attempt=attempt, elapsed_s=elapsed_s, within_s=within_s
-                )
-                if wait_s is None:
-                    raise
-                await self._clock.sleep(wait_s)
 
 
 def _at_sim(row: Execution) -> tuple[WorkflowId, RunId]:

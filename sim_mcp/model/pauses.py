@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from sim_mcp.model.execution import Status
 from sim_mcp.model.json import JsonObject, is_array, is_object
+from sim_mcp.model.principal import Permission
 
 if TYPE_CHECKING:
     from sim_mcp.model.execution import Execution
+    from sim_mcp.model.principal import Principal
 
 
 def points_of(row: Execution) -> tuple[JsonObject, ...]:
@@ -26,6 +28,12 @@ def questions_of(row: Execution) -> tuple[JsonObject, ...]:
         for point in points_of(row)
         if point.get("kind") != "time" and point.get("status") in {"paused", None}
     )
+
+
+def may_answer(row: Execution, principal: Principal) -> bool:
+    """Whether `principal` would be let answer `row`: what is shown depends on it; the gateway decides."""
+    wanted = row.approver_permission
+    return principal.may(Permission.EDIT) and (wanted is None or principal.may(wanted))
 
 
 def goes_on_at(row: Execution) -> datetime | None:

@@ -1,7 +1,7 @@
 """The store: everything that outlives the process, and the only SQL."""
 
 from sim_mcp.store.changes import Change, ChangeKind
-from sim_mcp.store.claims import Claim, Claims
+from sim_mcp.store.claims import ATTACHED, KEY_HELD_FOR, Claim, Claims
 from sim_mcp.store.execution_rows import Outcome
 from sim_mcp.store.executions import Executions
 from sim_mcp.store.history import ExecutionFilter, Page
@@ -20,8 +20,8 @@ from sim_mcp.store.tokens import Token, Tokens
 from sim_mcp.store.tools import StoredTool
 
 __all__ = [
-    "Binding", "Change", "ChangeKind", "Claim", "Claims", "ExecutionFilter", "Executions", "FileFindings",
-    "Outcome", "Page", "Sealer", "SetupLinks", "SpentTickets", "Store", "StoredConnection", "StoredTool",
-    "Token", "Tokens", "allow_list_owners", "inspect_file", "load_or_create_key_file", "open_store",
-    "parse_keys", "stored_connections",
+    "ATTACHED", "KEY_HELD_FOR", "Binding", "Change", "ChangeKind", "Claim", "Claims", "ExecutionFilter",
+    "Executions", "FileFindings", "Outcome", "Page", "Sealer", "SetupLinks", "SpentTickets", "Store",
+    "StoredConnection", "StoredTool", "Token", "Tokens", "allow_list_owners", "inspect_file",
+    "load_or_create_key_file", "open_store", "parse_keys", "stored_connections",
 ]  # fmt: skip

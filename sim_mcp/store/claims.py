@@ -26,8 +26,13 @@ if TYPE_CHECKING:
     from sim_mcp.store.database import Database, Row
     from sim_mcp.store.sealing import Sealer
 
-HELD_FOR = timedelta(hours=24)
-"""How long a key stays in use, counted from the creation of the row that holds it."""
+KEY_HELD_FOR = timedelta(hours=24)
+"""How long an idempotency key stays in use, counted from the creation of the row that holds it.
+
+No claim is held for longer.
+"""
+ATTACHED = "attach:"
+"""How the names of claims begin that were made for equal calls, not for a caller's key."""
 
 _HELD = """
 SELECT tenant_id, id, organization_id, key_digest FROM executions
@@ -62,19 +67,25 @@ class Claims:
     sealer: Sealer
     clock: Clock
 
-    async def holder(self, tenant_id: TenantId, name: str) -> Holder | None:
-        """The execution that holds `name`, or `None` when nobody does any more."""
+    async def holder(
+        self, tenant_id: TenantId, name: str, *, held_for: timedelta = KEY_HELD_FOR
+    ) -> Holder | None:
+        """The execution that has held `name` for less than `held_for`, or `None` when there is none."""
         row = await self.database.fetch_one(
             "SELECT * FROM executions WHERE tenant_id = ? AND key_claim = ? AND created_at > ? LIMIT 1",
-            [tenant_id, name, columns.micros(self._outdated_at())],
+            [tenant_id, name, columns.micros(self._outdated_at(held_for))],
         )
         return None if row is None else Holder(from_row(row), self._digest(row))
 
-    def claim(self, execution: Execution, name: str, digest: str) -> Claim:
-        """The claim with which the row of `execution` is to be opened."""
+    def claim(
+        self, execution: Execution, name: str, digest: str, *, held_for: timedelta = KEY_HELD_FOR
+    ) -> Claim:
+        """The claim with which the row of `execution` is to be opened, valid for `held_for`."""
         binding = _binding(execution.tenant_id, execution.organization_id, execution.id)
         return Claim(
-            name=name, sealed_digest=self.sealer.seal(digest, binding), outdated_at=self._outdated_at()
+            name=name,
+            sealed_digest=self.sealer.seal(digest, binding),
+            outdated_at=self._outdated_at(held_for),
         )
 
     async def reseal_all(self) -> int:
@@ -83,7 +94,7 @@ class Claims:
         One that cannot be opened stays as it is: its key stays in use, and no request matches it.
         """
         resealed = 0
-        for row in await self.database.fetch_all(_HELD, [columns.micros(self._outdated_at())]):
+        for row in await self.database.fetch_all(_HELD, [columns.micros(self._outdated_at(KEY_HELD_FOR))]):
             digest, sealed = self._digest(row), columns.text(row, "key_digest")
             if digest is None or self.sealer.is_newest(sealed):
                 continue
@@ -94,8 +105,8 @@ class Claims:
             )
         return resealed
 
-    def _outdated_at(self) -> datetime:
-        return self.clock.now() - HELD_FOR
+    def _outdated_at(self, held_for: timedelta) -> datetime:
+        return self.clock.now() - held_for
 
     def _digest(self, row: Row) -> str | None:
         sealed = columns.maybe_text(row, "key_digest")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sim_mcp.model.execution import Execution, ExecutionId, PauseAnswer, Status, may_precede
 from sim_mcp.store import columns
+from sim_mcp.store.claims import ATTACHED
 from sim_mcp.store.execution_rows import Outcome, answers_text, error_text, to_row
 from sim_mcp.store.follow_ups import FollowUps
 from sim_mcp.store.history import ExecutionHistory
@@ -146,7 +147,10 @@ class Executions(ExecutionHistory, FollowUps):
             changed["pauses"] = None
         elif outcome is not None:
             changed["pauses"] = columns.maybe_json_text(outcome.pauses)
-        return await self._change(tenant_id, execution_id, changed, allowed=may_precede(to))
+        moved = await self._change(tenant_id, execution_id, changed, allowed=may_precede(to))
+        if moved and to is Status.CANCELLED and not frees_key:
+            await self._detach(tenant_id, execution_id)
+        return moved
 
     async def update(
         self,
@@ -185,8 +189,7 @@ class Executions(ExecutionHistory, FollowUps):
         """
         touched = await self.database.execute(
             "UPDATE executions SET status = ?, answers = ?, pauses = NULL, follow_up_at = ?"
-            " WHERE tenant_id = ? AND id = ? AND status = ? AND COALESCE(answers, '') = ?"
-            " AND cancel_requested_at IS NULL",
+            " WHERE tenant_id = ? AND id = ? AND status = ? AND COALESCE(answers, '') = ?",
             [
                 *(Status.PROCESSING, answers_text([*execution.answers, answer])),
                 columns.micros(follow_up_at),
@@ -260,6 +263,14 @@ class Executions(ExecutionHistory, FollowUps):
         Returns how many went. Unfinished ones stay, however old. Call again while it returns `limit`.
         """
         return await self.database.execute(_PURGE, [columns.micros(before), limit])
+
+    async def _detach(self, tenant_id: TenantId, execution_id: ExecutionId) -> None:
+        """Let equal calls run again after a cancelled one; a caller's own key keeps its answer."""
+        await self.database.execute(
+            "UPDATE executions SET key_claim = NULL, key_digest = NULL"
+            " WHERE tenant_id = ? AND id = ? AND key_claim LIKE ?",
+            [tenant_id, execution_id, f"{ATTACHED}%"],
+        )
 
     async def _change(
         self,

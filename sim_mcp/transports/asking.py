@@ -7,26 +7,32 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
-from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from mcp.shared.exceptions import MCPError
-from mcp_types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
+from mcp_types import (
+    INVALID_PARAMS,
+    ElicitRequest,
+    ElicitRequestFormParams,
+    ElicitResult,
+    InputRequiredResult,
+)
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 if TYPE_CHECKING:
     from mcp.server.context import ServerRequestContext
     from mcp_types import CallToolRequestParams, ClientCapabilities
 
+    from sim_mcp.app import Ticket, Tickets
+    from sim_mcp.model.json import JsonObject
     from sim_mcp.model.principal import Principal
 
 QUESTION = "confirm"
-MOST_OPEN = 1024
-MOST_OPEN_OF_A_TENANT = 64
+CONFIRM = "confirm"
+ASKED_FOR_S = 3600.0
+"""How long a question before a call may be answered."""
 FIRST_WITH_URLS = "2025-11-25"
 
 
@@ -60,71 +66,110 @@ class Answer(Enum):
     CANNOT_ASK = auto()
 
 
-class OpenQuestions:
-    """Questions that wait for their answer, each good for one doing of exactly what was asked.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What came of a question. `ticket_id` names the asking, where the answer came with another request."""
 
-    A question is bound to tenant, caller, tool, arguments and its own words, is answered at most
-    once, and lives in this process alone: an answer that reaches another process is simply asked for
-    again.
+    answer: Answer
+    ticket_id: str | None = None
+
+
+class Asking:
+    """Asks the users of one server's clients.
+
+    On 2026-07-28 the question itself is a result, and the client makes the same request again with
+    the answer. What was asked comes back as a ticket, bound to the caller, the tool, its arguments and
+    the words of the question, so that any replica can take the answer, also after a restart.
     """
 
-    def __init__(self, new_id: Callable[[], str] = lambda: secrets.token_urlsafe(24)) -> None:
-        self._new_id = new_id
-        self._open: OrderedDict[str, tuple[str, str]] = OrderedDict()
+    def __init__(self, tickets: Tickets) -> None:
+        self._tickets = tickets
 
-    def ask(self, principal: Principal, params: CallToolRequestParams, words: str) -> str:
-        """Remember what is asked; the id under which the answer will come."""
-        tenant = str(principal.tenant_id)
-        of_tenant = [question for question, (owner, _) in self._open.items() if owner == tenant]
-        if len(of_tenant) >= MOST_OPEN_OF_A_TENANT:
-            del self._open[of_tenant[0]]
-        while len(self._open) >= MOST_OPEN:
-            self._open.popitem(last=False)
-        question = self._new_id()
-        self._open[question] = (tenant, _fingerprint(principal, params, words))
-        return question
+    async def confirmed(
+        self,
+        ctx: ServerRequestContext[Any, Any],
+        params: CallToolRequestParams,
+        question: Question,
+        *,
+        principal: Principal,
+    ) -> Reply | InputRequiredResult:
+        """The user's answer to `question`, asked about this very call.
 
-    def settle(
-        self, question: str | None, principal: Principal, params: CallToolRequestParams, words: str
-    ) -> bool:
-        """Whether `question` was asked about exactly this and is answered for the first time now."""
-        known = self._open.get(question or "")
-        if question is None or known is None or known[1] != _fingerprint(principal, params, words):
-            return False
-        del self._open[question]
-        return True
+        Of an earlier revision the client is asked while the call waits; cancelling the call ends the
+        waiting.
+
+        Raises:
+            MCPError: (invalid params) the answer belongs to another call, or came too late.
+        """
+        if not can_show_forms(ctx.session.client_capabilities):
+            return Reply(answer=Answer.CANNOT_ASK)
+        form = question.form()
+        if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
+            if params.request_state is None and not params.input_responses:
+                state = self.state(principal, params, CONFIRM, {"words": question.text}, lasts_s=ASKED_FOR_S)
+                asked = {QUESTION: ElicitRequest(params=form)}
+                return InputRequiredResult(input_requests=dict(asked), request_state=state)
+            ticket = self.opened(principal, params, CONFIRM)
+            if ticket is None or ticket.content.get("words") != question.text:
+                raise stale()
+            given = (params.input_responses or {}).get(QUESTION)
+            answer = _answer(given) if isinstance(given, ElicitResult) else Answer.NO
+            return Reply(answer=answer, ticket_id=ticket.id)
+        try:
+            given = await ctx.session.elicit_form(
+                form.message, form.requested_schema, related_request_id=ctx.request_id
+            )
+        except MCPError:  # no way back to this client, or it refused to ask: nobody said yes
+            return Reply(answer=Answer.CANNOT_ASK)
+        return Reply(answer=_answer(given))
+
+    async def confirmed_once(
+        self,
+        ctx: ServerRequestContext[Any, Any],
+        params: CallToolRequestParams,
+        question: Question,
+        *,
+        principal: Principal,
+    ) -> Answer | InputRequiredResult:
+        """As `confirmed`, and a yes that was used is none any more, on whichever replica.
+
+        Raises:
+            MCPError: (invalid params) also when the answer was used before.
+        """
+        reply = await self.confirmed(ctx, params, question, principal=principal)
+        if not isinstance(reply, Reply):
+            return reply
+        ticket = self.opened(principal, params, CONFIRM) if reply.ticket_id else None
+        if ticket is not None and not await self._tickets.spend(principal, ticket):
+            raise stale()
+        return reply.answer
+
+    def state(
+        self,
+        principal: Principal,
+        params: CallToolRequestParams,
+        purpose: str,
+        content: JsonObject,
+        *,
+        lasts_s: float,
+    ) -> str:
+        """The `requestState` under which the client brings back what was asked about the call `params`."""
+        about = _fingerprint(params)
+        return self._tickets.seal(principal, purpose, {**content, "about": about}, lasts_s=lasts_s)
+
+    def opened(self, principal: Principal, params: CallToolRequestParams, purpose: str) -> Ticket | None:
+        """What `state` sealed for `purpose` about the very call `params`; `None` for anything else."""
+        ticket = self._tickets.open(principal, purpose, params.request_state)
+        return ticket if ticket and ticket.content.get("about") == _fingerprint(params) else None
 
 
-async def confirmed(
-    ctx: ServerRequestContext[Any, Any],
-    params: CallToolRequestParams,
-    question: Question,
-    *,
-    principal: Principal,
-    questions: OpenQuestions,
-) -> Answer | InputRequiredResult:
-    """The user's answer to `question`, asked about this very call.
-
-    On 2026-07-28 the question itself is a result: the client calls again with the answer. Before,
-    the client is asked while the call waits; cancelling the call ends the waiting.
-    """
-    if not can_show_forms(ctx.session.client_capabilities):
-        return Answer.CANNOT_ASK
-    form = question.form()
-    if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
-        given = (params.input_responses or {}).get(QUESTION)
-        state = params.request_state
-        if isinstance(given, ElicitResult) and questions.settle(state, principal, params, question.text):
-            return _answer(given)
-        asked = questions.ask(principal, params, question.text)
-        return InputRequiredResult(input_requests={QUESTION: ElicitRequest(params=form)}, request_state=asked)
-    try:
-        given = await ctx.session.elicit_form(
-            form.message, form.requested_schema, related_request_id=ctx.request_id
-        )
-    except MCPError:  # no way back to this client, or it refused to ask: nobody said yes
-        return Answer.CANNOT_ASK
-    return _answer(given)
+def stale() -> MCPError:
+    """An answer that belongs to nothing that waits for it. To run the call all the same would be a guess."""
+    return MCPError(
+        INVALID_PARAMS,
+        "Invalid or expired requestState: nothing was run. Look with sim_list_executions what became of the "
+        "call, or make it again without requestState and inputResponses.",
+    )
 
 
 def can_show_forms(capabilities: ClientCapabilities | None) -> bool:
@@ -144,13 +189,6 @@ def _answer(given: ElicitResult) -> Answer:
     return Answer.YES if is_yes else Answer.NO
 
 
-def _fingerprint(principal: Principal, params: CallToolRequestParams, words: str) -> str:
-    asked = [
-        principal.tenant_id,
-        principal.organization_id,
-        principal.subject,
-        params.name,
-        params.arguments or {},
-        words,
-    ]
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+def _fingerprint(params: CallToolRequestParams) -> str:
+    asked = json.dumps([params.name, params.arguments or {}], sort_keys=True)
+    return hashlib.sha256(asked.encode()).hexdigest()

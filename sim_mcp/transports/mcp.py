@@ -37,7 +37,7 @@ from typing_extensions import override
 import sim_mcp
 from sim_mcp.model.errors import SimMcpError, Unauthorized, UnknownTool
 from sim_mcp.model.principal import Principal
-from sim_mcp.transports.asking import OpenQuestions
+from sim_mcp.transports.asking import Asking
 from sim_mcp.transports.auth import current_principal
 from sim_mcp.transports.calling import WorkflowCalls
 from sim_mcp.transports.completion import complete
@@ -157,12 +157,12 @@ class _Handlers:
     ) -> None:
         self._app = app
         self._pages = pages or HostedPages(app.settings.public_url)
-        self._questions = OpenQuestions()
+        self._asking = Asking(app.tickets)
         self._own = own
         self._is_closing = False
         self._tools = ToolList(app, admin_tools)
         self._calls = WorkflowCalls(
-            app, self._tools, questions=self._questions, is_closing=lambda: self._is_closing
+            app, self._tools, asking=self._asking, is_closing=lambda: self._is_closing
         )
         self._notices = Notices(app)
         self._resources = Resources(app)
@@ -205,9 +205,7 @@ class _Handlers:
                 return await self._calls(ctx, params, principal)
             is_admin = True
             watch = ProgressReporter(ctx.session)
-            talk = Talk(
-                ctx=ctx, params=params, principal=principal, questions=self._questions, pages=self._pages
-            )
+            talk = Talk(ctx=ctx, params=params, principal=principal, asking=self._asking, pages=self._pages)
             return await admin_tool(self._app, principal, params.arguments or {}, watch=watch, talk=talk)
         except SimMcpError as error:
             if is_protocol_error(error):

@@ -29,6 +29,8 @@ TRUNCATED: JsonObject = {
     "required": ["truncated", "size_bytes"],
 }
 
+PLANNED = "planned"
+"""The status of a dry run: no execution ever has it."""
 _PLACE_OF_OUTPUT = "#/properties/output/anyOf/0"
 _LITERAL_KEYWORDS = frozenset({"const", "enum", "default", "examples"})
 _NAMING_KEYWORDS = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
@@ -87,6 +89,20 @@ def execution_schema(output_schema: JsonObject | None = None) -> dict[str, Json]
     properties = execution_properties(output_schema)
     required: list[Json] = [name for name in properties if name != "pauses"]
     return {"type": "object", "properties": properties, "required": required}
+
+
+def workflow_schema(output_schema: JsonObject | None = None) -> dict[str, Json]:
+    """The schema of a workflow tool's structured result, which may also be that of a dry run."""
+    schema = execution_schema(output_schema)
+    properties = execution_properties(output_schema) | {
+        "status": {
+            "type": "string",
+            "enum": [*(status.value for status in Status), PLANNED],
+            "description": f"Only completed is a success. {PLANNED}: a dry run, nothing was run.",
+        },
+        "plan": {"type": "object", "description": "Only of a dry run: what the call would do."},
+    }
+    return {**schema, "properties": properties}
 
 
 def flaw_of(output: Json, schema: JsonObject) -> str | None:

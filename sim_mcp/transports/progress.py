@@ -28,6 +28,8 @@ class ProgressReporter:
         self._session = session
         self._text = ""
         self._last_s: float | None = None
+        self._leg_s = 0.0
+        self._before_s = 0.0
         self.execution_id: ExecutionId | None = None
         """Our row, known from the first report on: right after it was written."""
 
@@ -36,11 +38,19 @@ class ProgressReporter:
         self.execution_id = progress.execution_id
         if progress.text:
             self._text = (self._text + progress.text)[-_KEPT_TEXT:]
-        if self._last_s is not None and progress.elapsed_s - self._last_s < LEAST_APART_S:
+        elapsed_s = self._elapsed_s(progress.elapsed_s)
+        if self._last_s is not None and elapsed_s - self._last_s < LEAST_APART_S:
             return
-        self._last_s = progress.elapsed_s
-        message = self._taken_text() or f"{progress.status.value}, {progress.elapsed_s:.0f} s"
-        await self._session.report_progress(round(progress.elapsed_s, 3), None, message)
+        self._last_s = elapsed_s
+        message = self._taken_text() or f"{progress.status.value}, {elapsed_s:.0f} s"
+        await self._session.report_progress(round(elapsed_s, 3), None, message)
+
+    def _elapsed_s(self, leg_s: float) -> float:
+        """Seconds since the request began: each waiting within it counts from its own zero."""
+        if leg_s < self._leg_s:
+            self._before_s += self._leg_s
+        self._leg_s = leg_s
+        return self._before_s + leg_s
 
     def _taken_text(self) -> str:
         text, self._text = self._text, ""

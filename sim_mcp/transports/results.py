@@ -19,6 +19,8 @@ from sim_mcp.transports.problems import error_json
 from sim_mcp.transports.sentences import refusal_sentence, state_sentence
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sim_mcp.model.errors import SimMcpError
     from sim_mcp.model.json import Json, JsonObject
     from sim_mcp.model.tool import WorkflowTool
@@ -72,6 +74,12 @@ def unasked_result(execution_id: str, tool: WorkflowTool) -> CallToolResult:
     )
     structured = _bare(Status.CANCELLED, execution_id, error_json(error))
     return text_result(structured, f"CONFLICT: {error.message} Execution {execution_id}.", is_error=True)
+
+
+def with_notes(result: CallToolResult, notes: Sequence[str]) -> CallToolResult:
+    """`result`, with each of `notes` as a text of its own behind the others."""
+    result.content.extend(TextContent(type="text", text=note) for note in notes)
+    return result
 
 
 def execution_json(row: Execution, *, output: Json) -> dict[str, Json]:

@@ -9,6 +9,8 @@ from sim_mcp.model.execution import Status
 from sim_mcp.model.json import Json, JsonObject, is_array, is_object
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from sim_mcp.model.execution import Execution
 
 _ADVICE: dict[ErrorCode, str] = {
@@ -66,6 +68,27 @@ def state_sentence(row: Execution) -> str:
     )
 
 
+def usual_sentence(p50_s: float, p95_s: float, runs: int) -> str:
+    """How long such runs take, for deciding when to look again."""
+    return (
+        f"Usually it takes {_seconds(p50_s)}, rarely more than {_seconds(p95_s)} "
+        f"(median and 95 % of the last {runs} completed runs)."
+    )
+
+
+def attached_sentence(row: Execution, *, now: datetime) -> str:
+    """That nothing was started, because the same call had been made before."""
+    age_s = max(0.0, (now - row.created_at).total_seconds())
+    return (
+        f"Nothing was started now: the same call was made {_seconds(age_s)} ago, and this is its execution "
+        f"{row.id}. To run it once more, call with a new `idempotency_key` in `_meta`."
+    )
+
+
+def _seconds(duration_s: float) -> str:
+    return f"{duration_s:.1f} s" if duration_s < 10 else f"{duration_s:.0f} s"
+
+
 def _paused(row: Execution) -> str:
     points = [point for point in row.pauses if is_object(point)] if is_array(row.pauses) else []
     if not points:
@@ -81,9 +104,11 @@ def _paused(row: Execution) -> str:
     is_one = len(points) == 1
     waits = "\n".join(_point(point, is_one=is_one) for point in points if point.get("kind") != "time")
     context = "" if is_one else ', context_id="…"'
+    wanted = row.approver_permission
+    who = "" if wanted is None else f" Only somebody with the permission {wanted.value} may answer."
     return (
         "The run is paused and waits for a person: this is not a success. Ask the user, never answer for "
-        f'them, then call sim_resume_execution(execution_id="{row.id}", input={{…}}{context}).\n{waits}'
+        f'them, then call sim_resume_execution(execution_id="{row.id}", input={{…}}{context}).{who}\n{waits}'
     )
 
 

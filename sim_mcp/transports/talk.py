@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sim_mcp.model.errors import Conflict
-from sim_mcp.transports.asking import Answer, OpenQuestions, Question, confirmed
+from sim_mcp.transports.asking import Answer, Asking, Question
 
 if TYPE_CHECKING:
     from mcp.server.context import ServerRequestContext
@@ -61,11 +61,9 @@ class Talk:
     ctx: ServerRequestContext[Any, Any]
     params: CallToolRequestParams
     principal: Principal
-    questions: OpenQuestions
+    asking: Asking
     pages: Pages
 
     async def confirmed(self, question: Question) -> Answer | InputRequiredResult:
         """The user's answer to `question` about this very call."""
-        return await confirmed(
-            self.ctx, self.params, question, principal=self.principal, questions=self.questions
-        )
+        return await self.asking.confirmed_once(self.ctx, self.params, question, principal=self.principal)

@@ -13,7 +13,7 @@ from mcp_types import INVALID_PARAMS, ListToolsResult, Tool, ToolAnnotations
 
 from sim_mcp.model.principal import Permission, Principal
 from sim_mcp.transports.admin_tools import AdminTool, AdminTools, admin_tools_for
-from sim_mcp.transports.output_schemas import execution_schema
+from sim_mcp.transports.output_schemas import workflow_schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -82,7 +82,7 @@ def listed(tool: WorkflowTool) -> Tool:
         title=tool.title,
         description=tool.description,
         input_schema=dict(tool.input_schema),
-        output_schema=execution_schema(tool.output_schema),
+        output_schema=workflow_schema(tool.output_schema),
         annotations=ToolAnnotations(
             title=tool.title,
             read_only_hint=tool.hints.read_only,

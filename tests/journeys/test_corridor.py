@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
-from sim_mcp.gateway.call import LOOK_AGAIN_S
+from sim_mcp.gateway.waiting import LOOK_AGAIN_S
 from sim_mcp.model.clock import ManualClock
 from sim_mcp.model.credentials import REDACTED
 from sim_mcp.model.errors import (

@@ -192,7 +192,7 @@ async def test_each_of_several_pauses_is_named(world: World, era: Era) -> None:
 async def test_a_run_that_waits_for_a_time_is_not_offered_for_an_answer(world: World, era: Era) -> None:
     """It goes on by itself: nobody is asked."""
     async with connected(world, era) as client:
-        paused = structured(await client.call_tool("asking", {"variant": "time"}))
+        paused = structured(await client.call_tool("asking", {"variant": "time", "seconds": 3600}))
         result = await client.call_tool("sim_get_execution", {"execution_id": paused["execution_id"]})
     assert structured(result)["status"] == "paused"
     text = words(result)

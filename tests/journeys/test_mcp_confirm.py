@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from inline_snapshot import snapshot
+from mcp import MCPError
 from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitResult, InputRequiredResult
 
 from sim_mcp.model.clock import ManualClock
 from sim_mcp.model.execution import Status
 from sim_mcp.sim.fake import FakeSim
-from tests.journeys.mcp_clients import ERAS, Era, connected, told
+from tests.journeys.mcp_clients import ERAS, Era, connected, structured, told, words
 from tests.world import SandboxTime, World, open_world
 
 if TYPE_CHECKING:
@@ -149,9 +150,9 @@ async def asked(client: Any, **more: Any) -> InputRequiredResult | CallToolResul
     return await client.session.call_tool("careful", arguments, allow_input_required=True, **more)
 
 
-@pytest.mark.requirement("R35", "R60")
+@pytest.mark.requirement("R35", "R60", "F3")
 async def test_one_yes_is_good_for_one_run_of_what_was_asked(world: World) -> None:
-    """Other arguments, another tenant, an invented or a used question: each is asked anew."""
+    """Other arguments, another tenant, an invented question: refused. The same yes again: the same run."""
     async with (
         connected(world, "auto", answers=saying("decline")) as client,
         connected(world, "auto", "globex", answers=saying("decline")) as other,
@@ -159,17 +160,57 @@ async def test_one_yes_is_good_for_one_run_of_what_was_asked(world: World) -> No
         question = await asked(client)
         assert isinstance(question, InputRequiredResult)
         state = question.request_state
-        for again in (
-            await asked(client, input_responses=YES, request_state=state, arguments={"text": "all"}),
-            await asked(other, input_responses=YES, request_state=state),
-            await asked(client, input_responses=YES, request_state="invented"),
-            await asked(client, input_responses=YES),
+        for who, more in (
+            (client, {"request_state": state, "arguments": {"text": "all"}}),
+            (other, {"request_state": state}),
+            (client, {"request_state": "invented"}),
+            (client, {}),
         ):
-            assert isinstance(again, InputRequiredResult)
+            with pytest.raises(MCPError, match="requestState: nothing was run"):
+                await asked(who, input_responses=YES, **more)
         assert world.started == []
         done = await asked(client, input_responses=YES, request_state=state)
+        again = await asked(client, input_responses=YES, request_state=state)
+    assert isinstance(done, CallToolResult)
+    assert isinstance(again, CallToolResult)
+    assert not done.is_error
+    assert structured(again) == structured(done)
+    assert "Nothing was started now" in words(again)
+    assert len(world.started) == 1
+
+
+async def test_a_question_outlives_the_server_that_asked_it(tmp_path: Path, clock: ManualClock) -> None:
+    """The yes reaches another process on the same database and keys: good there, for an hour."""
+    sim = FakeSim(time=SandboxTime(clock))
+    async with open_world(tmp_path, clock=clock, sim=sim) as first:
+        await first.allow("acme", "echo", "careful", confirm=True)
+        async with connected(first, "auto", answers=saying("decline")) as client:
+            question = await asked(client)
+            late = await asked(client)
+    assert isinstance(question, InputRequiredResult)
+    assert isinstance(late, InputRequiredResult)
+    async with (
+        open_world(tmp_path, clock=clock, sim=sim) as second,
+        connected(second, "auto", answers=saying("decline")) as client,
+    ):
+        done = await asked(client, input_responses=YES, request_state=question.request_state)
         assert isinstance(done, CallToolResult)
         assert not done.is_error
-        replayed = await asked(client, input_responses=YES, request_state=state)
-        assert isinstance(replayed, InputRequiredResult)
-    assert len(world.started) == 1
+        clock.advance(3601)
+        with pytest.raises(MCPError, match="expired"):
+            await asked(client, input_responses=YES, request_state=late.request_state)
+    assert len(sim.runs) == 1
+
+
+async def test_nobody_is_asked_to_confirm_what_would_be_refused(world: World, era: Era) -> None:
+    """Wrong arguments are told at once, not after a person looked at them."""
+    schema = {"type": "object", "properties": {"text": {"type": "string"}}}
+    await world.allow("acme", "echo", "strict", confirm=True, input_schema=schema)
+
+    async def never(context: object, params: object) -> ElicitResult:
+        raise AssertionError(context, params)
+
+    async with connected(world, era, answers=never) as client:
+        result = await client.call_tool("strict", {"text": 1})
+    assert words(result).startswith("INVALID_INPUT")
+    assert [row.status for row in await world.rows("acme")] == [Status.FAILED]

@@ -13,7 +13,7 @@ import anyio
 import pytest
 from inline_snapshot import snapshot
 from jsonschema import Draft202012Validator
-from mcp import Client
+from mcp import Client, MCPError
 from mcp_types import (
     CallToolResult,
     ClientCapabilities,
@@ -546,7 +546,7 @@ async def test_a_client_that_cannot_ask_is_told_the_other_way(web: Web, era: Era
 
 @pytest.mark.requirement("R60")
 async def test_a_yes_is_good_for_the_connection_that_was_named(web: Web) -> None:
-    """Asked about one address and answered after it changed: the question is put anew."""
+    """Answered after the address changed, or a second time: nothing is done, and it is asked anew."""
     yes = {"confirm": ElicitResult(action="accept", content={"confirm": True})}
     gus = principal("globex")
     async with connected(web.world, "auto", "globex", answers=User(web)) as client:
@@ -556,14 +556,23 @@ async def test_a_yes_is_good_for_the_connection_that_was_named(web: Web) -> None
                 "sim_remove_integration", {}, allow_input_required=True, **more
             )
 
+        async def connect() -> None:
+            await web.world.app.administration.set_up(
+                gus, api_key="sk-sim-sandbox-globex", base_url="https://sim.elsewhere.example"
+            )
+
         first = await call()
         assert isinstance(first, InputRequiredResult)
-        await web.world.app.administration.set_up(
-            gus, api_key="sk-sim-sandbox-globex", base_url="https://sim.elsewhere.example"
-        )
-        second = await call(input_responses=yes, request_state=first.request_state)
-        assert isinstance(second, InputRequiredResult)
+        await connect()
+        with pytest.raises(MCPError, match="requestState"):
+            await call(input_responses=yes, request_state=first.request_state)
         assert await has_key(web, "globex")
+        second = await call()
+        assert isinstance(second, InputRequiredResult)
         done = await call(input_responses=yes, request_state=second.request_state)
         assert isinstance(done, CallToolResult)
-    assert not await has_key(web, "globex")
+        assert not await has_key(web, "globex")
+        await connect()
+        with pytest.raises(MCPError, match="requestState"):
+            await call(input_responses=yes, request_state=second.request_state)
+    assert await has_key(web, "globex")

@@ -62,7 +62,17 @@ async def test_a_workflow_tool_is_listed_as_its_spec_says(world: World, era: Era
         [tool] = (await client.list_tools()).tools
     shown = tool.model_dump(mode="json", by_alias=True, exclude_none=True)
     assert sorted(shown.pop("outputSchema")["properties"]) == snapshot(
-        ["duration_ms", "error", "execution_id", "output", "pauses", "run_id", "status", "workflow_id"]
+        [
+            "duration_ms",
+            "error",
+            "execution_id",
+            "output",
+            "pauses",
+            "plan",
+            "run_id",
+            "status",
+            "workflow_id",
+        ]
     )
     assert shown == snapshot(
         {

@@ -78,7 +78,7 @@ async def test_an_answered_pause_cannot_be_answered_again(world: World, clock: M
     execution = await paused(world)
     await world.app.runs.resume(principal("acme"), execution.id, {"approved": True})
     await settle_background(world, clock)
-    with pytest.raises(Conflict, match="not paused"):
+    with pytest.raises(Conflict, match="Somebody answered before"):
         await world.app.runs.resume(principal("acme"), execution.id, {"approved": False})
     assert [run.resumes for run in world.sim.runs] == [1]
 

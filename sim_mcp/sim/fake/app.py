@@ -77,6 +77,8 @@ class FakeSim:
         cancel_works: False is a SIM without Redis: cancel answers `success:false` and the run goes on.
         path_prefix: Where a proxy has put this SIM, as `/sim`; paths outside are HTML 404.
         has_execution_endpoint: False is a server from before May 2026: poll by job id, no v2 at all.
+        strands_pauses: Whether the second of two questions in a row can be answered by nobody, as in SIM
+            0.8.9; `False` for a SIM where that is repaired (sim-api 6.4).
         brief_s: How long a workflow takes that waits for nothing. By default 10 ms, and nothing at all when
             `time` is given: a clock that stands still then still lets it finish. (`slow` and the words of
             `streaming` always take their time.)
@@ -100,6 +102,7 @@ class FakeSim:
         has_execution_endpoint: bool = True,
         brief_s: float | None = None,
         time_limit_s: float | None = None,
+        strands_pauses: bool = True,
     ) -> None:
         make_id = ids or _random_id
         self.path_prefix = path_prefix.rstrip("/")
@@ -108,6 +111,7 @@ class FakeSim:
             ids=make_id,
             cancel_works=cancel_works,
             time_limit_s=time_limit_s,
+            strands_pauses=strands_pauses,
             brief_s=brief_s if brief_s is not None else _BRIEF_S if time is None else 0.0,
         )
         self._router = router(

@@ -28,7 +28,8 @@ _WAIT_S = 60.0
 class Occasion:
     """What a behaviour may know: its typed arguments, what was sent in truth, who runs, and when.
 
-    `brief_s` is how long a step takes that does not wait for anything.
+    `brief_s` is how long a step takes that does not wait for anything; `strands_pauses` whether a
+    second question in a row can be answered by nobody.
     """
 
     arguments: dict[str, Any]
@@ -37,6 +38,7 @@ class Occasion:
     run_id: str
     now: datetime
     brief_s: float
+    strands_pauses: bool = True
 
 
 def block_id(workflow_id: str, block: str) -> str:
@@ -138,9 +140,10 @@ def _asking(occasion: Occasion) -> Outcome:
 
 
 def _waiting(occasion: Occasion) -> Outcome:
-    resume_at = occasion.now + timedelta(seconds=_WAIT_S)
+    wait_s = _number(occasion.arguments.get("seconds"), _WAIT_S)
+    resume_at = occasion.now + timedelta(seconds=wait_s)
     wait = block_id(occasion.workflow_id, "wait")
-    shown = {"waitDuration": int(_WAIT_S * 1000), "resumeAt": iso(resume_at)}
+    shown = {"waitDuration": int(wait_s * 1000), "resumeAt": iso(resume_at)}
     point = PausePoint(context_id=wait, block_id=wait, response=shown, kind="time", resume_at=resume_at)
     return Paused(output=shown, points=(point,))
 

@@ -147,7 +147,8 @@ class Run:
         if left:
             outcome = Paused(output=pause.output, points=left)
         elif pause.then == "ask_again":
-            outcome, self.stranded_id = asked_again(self.occasion), attempt_id
+            outcome = asked_again(self.occasion)
+            self.stranded_id = attempt_id if self.occasion.strands_pauses else None
         else:
             outcome = answered(self.occasion, submission)
         starts_at = max(now, self.segments[-1].ends_at)
@@ -163,7 +164,8 @@ class Run:
         pause = self.segments[-1].outcome
         if self.standing(now) == "cancelled":
             raise NotResumable(409, "Paused execution is not resumable")
-        if context_id not in {each.context_id for each in first[0].points}:
+        now_open = pause.points if isinstance(pause, Paused) and not self.stranded_id else ()
+        if context_id not in {each.context_id for each in (*first[0].points, *now_open)}:
             raise NotResumable(404, "Pause point not found for execution")
         if context_id in self.resumed or not isinstance(pause, Paused):
             raise NotResumable(409, "Pause point has already been resumed or is in progress")

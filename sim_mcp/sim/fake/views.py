@@ -59,19 +59,21 @@ def pause_record(run: Run, entry: Entry, now: datetime, *, detailed: bool) -> di
     if first is None:
         raise LookupError(run.run_id)
     pause, paused_at = first
+    later = () if run.stranded_id else run.waiting_points(now)
+    points = [*pause.points, *(each for each in later if each not in pause.points)]
     record: dict[str, Any] = {
         "id": pause_id(run),
         "workflowId": run.workflow_id,
         "executionId": run.run_id,
         "status": pause_status(run, now),
-        "totalPauseCount": len(pause.points),
+        "totalPauseCount": len(points),
         "resumedCount": len(run.resumed),
         "pausedAt": iso(paused_at),
         "updatedAt": iso(run.ended_at(now) or paused_at),
         "expiresAt": None,
         "metadata": _pause_metadata(entry),
         "triggerIds": [],
-        "pausePoints": [pause_point(run, each, paused_at) for each in pause.points],
+        "pausePoints": [pause_point(run, each, paused_at) for each in points],
     }
     if detailed:
         secret = {"workflow": graph(entry, entry.active), "state": {"blockStates": run.occasion.arguments}}
@@ -87,7 +89,8 @@ def pause_status(run: Run, now: datetime) -> str:
         return "cancelled"
     if first is not None and 0 < len(run.resumed) < len(first[0].points):
         return "partially_resumed"
-    return "fully_resumed" if run.resumed and not run.stranded_id else "paused"
+    is_over = run.resumed and not run.stranded_id and not run.waiting_points(now)
+    return "fully_resumed" if is_over else "paused"
 
 
 def pause_point(run: Run, point: PausePoint, paused_at: datetime) -> dict[str, Any]:

@@ -58,12 +58,14 @@ class World:
         cancel_works: bool,
         time_limit_s: float | None,
         brief_s: float,
+        strands_pauses: bool,
     ) -> None:
         self.time = time
         self.ids = ids
         self.cancel_works = cancel_works
         self.time_limit_s = time_limit_s
         self.brief_s = brief_s
+        self.strands_pauses = strands_pauses
         self.ledger = Ledger()
         self._accounts: dict[str, Account] = {}
         self._entries: dict[str, Entry] = {}
@@ -148,6 +150,7 @@ class World:
             run_id=run_id,
             now=self.time.now(),
             brief_s=self.brief_s,
+            strands_pauses=self.strands_pauses,
         )
         limits = [each for each in (time_limit_s, self.time_limit_s) if each is not None]
         return self.ledger.start(

@@ -1,0 +1,92 @@
+"""Waiting for an execution: woken by what this process hears, and looking at the row for what others do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import anyio
+
+from sim_mcp.gateway.live import LiveCall, LiveCalls, Progress, Watch
+from sim_mcp.model.clock import Clock
+from sim_mcp.model.execution import Execution, Status
+from sim_mcp.model.pauses import goes_on_at
+from sim_mcp.store import Executions
+
+LOOK_AGAIN_S = 2.0
+"""How often a waiting caller looks at the row: another process may have settled it."""
+LONGEST_TIME_PAUSE_S = 600.0
+"""A run that waits for a time further away is handed over: nobody holds a call open for so long."""
+
+
+class Waiting:
+    """Waits for rows. Cancelling a waiting never touches the run."""
+
+    def __init__(self, *, executions: Executions, live: LiveCalls, clock: Clock) -> None:
+        self._executions = executions
+        self._live = live
+        self._clock = clock
+
+    async def until_settled(
+        self,
+        execution: Execution,
+        *,
+        patience_s: float | None,
+        watch: Watch | None,
+        live: LiveCall | None = None,
+    ) -> Execution:
+        """The newest row of `execution`, once it is final or waits for a person, or `patience_s` are over."""
+        return await self._until(self._is_settled, execution, patience_s, watch, live)
+
+    async def until_answered(self, execution: Execution, *, watch: Watch | None) -> Execution:
+        """The newest row of the paused `execution` once it does not wait for the same answers any more."""
+
+        def moved(row: Execution) -> bool:
+            return row.status is not Status.PAUSED or row.answers != execution.answers
+
+        return await self._until(moved, execution, None, watch, None)
+
+    async def _until(
+        self,
+        is_enough: Callable[[Execution], bool],
+        execution: Execution,
+        patience_s: float | None,
+        watch: Watch | None,
+        live: LiveCall | None,
+    ) -> Execution:
+        began_s = self._clock.monotonic()
+        own = live or LiveCall(execution.tenant_id, execution.id)
+        with self._live.waiting(own):
+            while True:
+                bell = own.bell
+                row = await self._executions.get(execution.tenant_id, None, execution.id) or execution
+                elapsed_s = self._clock.monotonic() - began_s
+                remaining_s = None if patience_s is None else patience_s - elapsed_s
+                if watch is not None:
+                    progress = Progress(
+                        execution_id=row.id, elapsed_s=elapsed_s, status=row.status, text=own.take_text()
+                    )
+                    await watch(progress)
+                if is_enough(row) or (remaining_s is not None and remaining_s <= 0):
+                    return row
+                pause_s = LOOK_AGAIN_S if remaining_s is None else min(LOOK_AGAIN_S, remaining_s)
+                await self._either(bell, pause_s)
+
+    def _is_settled(self, row: Execution) -> bool:
+        """Final, or waiting for a person; what waits for a time goes on by itself, so it is waited for."""
+        at = goes_on_at(row)
+        if at is None:
+            return row.status.is_settled
+        return (at - self._clock.now()).total_seconds() > LONGEST_TIME_PAUSE_S
+
+    async def _either(self, bell: anyio.Event, pause_s: float) -> None:
+        """Return at the bell or after `pause_s` seconds, whichever comes first."""
+
+        async def sleep() -> None:
+            await self._clock.sleep(pause_s)
+            scope.cancel()
+
+        async with anyio.create_task_group() as group:
+            scope = group.cancel_scope
+            group.start_soon(sleep)
+            await bell.wait()
+            scope.cancel()
