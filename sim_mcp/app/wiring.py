@@ -115,18 +115,7 @@ class Wiring:
     def app(self) -> App:
         """The doors' view of the rooms."""
         gateway = self._gateway()
-        runs = Runs(
-            gateway=gateway,
-            store=self._store,
-            tenancy=self._tenancy,
-            clients=self._clients,
-            retry=self._retry,
-            audit=self._audit,
-            follower=self._follower,
-            live=self._live,
-            answers=self._answers(),
-            clock=self._outside.clock,
-        )
+        pace = Pace(self._store.executions)
         workflows = Curation(
             store=self._store,
             gateway=gateway,
@@ -141,6 +130,7 @@ class Wiring:
             clients=self._clients,
             breakers=self._breakers,
             throttle=self._throttle,
+            pace=pace,
             limits=self._limits,
             clock=self._outside.clock,
         )
@@ -148,7 +138,7 @@ class Wiring:
             settings=self._settings,
             outside=self._outside,
             gateway=gateway,
-            runs=runs,
+            runs=self._runs(gateway),
             administration=self._administration,
             setup=SetupDesk(
                 store=self._store, administration=self._administration, clock=self._outside.clock
@@ -158,14 +148,8 @@ class Wiring:
             checkup=Checkup(status=status, gateway=gateway, workflows=workflows, clients=self._clients),
             tokens=self._store.tokens,
             tickets=self._tickets,
-            pace=Pace(self._store.executions),
-            planner=Planner(
-                gateway=gateway,
-                plans=self._plans,
-                clients=self._clients,
-                breakers=self._breakers,
-                throttle=self._throttle,
-            ),
+            pace=pace,
+            planner=self._planner(gateway),
             store=self._store,
             facts=self._facts,
             follower=self._follower,
@@ -190,6 +174,29 @@ class Wiring:
         """Wait for calls under way, at most `drain_s` seconds."""
         with anyio.move_on_after(self._needs.drain_s):
             await self._live.until_empty()
+
+    def _runs(self, gateway: Gateway) -> Runs:
+        return Runs(
+            gateway=gateway,
+            store=self._store,
+            tenancy=self._tenancy,
+            clients=self._clients,
+            retry=self._retry,
+            audit=self._audit,
+            follower=self._follower,
+            live=self._live,
+            answers=self._answers(),
+            clock=self._outside.clock,
+        )
+
+    def _planner(self, gateway: Gateway) -> Planner:
+        return Planner(
+            gateway=gateway,
+            plans=self._plans,
+            clients=self._clients,
+            breakers=self._breakers,
+            throttle=self._throttle,
+        )
 
     def _answers(self) -> Answers:
         return Answers(

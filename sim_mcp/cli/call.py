@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,7 +25,7 @@ from sim_mcp.model.tool import Mode, WorkflowTool
 if TYPE_CHECKING:
     from rich.status import Status as Spinner
 
-    from sim_mcp.app import App, Progress, Watch
+    from sim_mcp.app import App, Plan, Progress, Watch
 
 ACCEPTED_EVERY_S = 0.1
 ACCEPTED_WITHIN = 300
@@ -45,6 +45,9 @@ def call(
     is_async: Annotated[
         bool, typer.Option("--async", help="Only start it; follow with `sim-mcp show`.")
     ] = False,
+    is_dry: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be sent, and run nothing.")
+    ] = False,
     timeout_s: Annotated[
         float | None, typer.Option("--timeout", metavar="SECONDS", help="Instead of the tool's own.")
     ] = None,
@@ -63,7 +66,7 @@ def call(
 
     seen: list[ExecutionId] = []
 
-    async def perform(app: App, principal: Principal) -> Execution:
+    async def perform(app: App, principal: Principal) -> Execution | Plan:
         known = await _find(app, principal, tool)
         arguments = arguments_from(arg or [], source, known.input_schema if known else {})
         intent = Call(
@@ -74,22 +77,34 @@ def call(
             timeout_s=timeout_s,
             mode=Mode.ASYNC if is_async else None,
         )
-        if known is not None and known.confirm:
-            await _confirm(app, intent, is_yes=yes)
         try:
+            if is_dry:
+                return await app.planner.plan(intent)
+            if known is not None and known.confirm:
+                await _confirm(app, intent, is_yes=yes)
             return await (_start(app, intent) if is_async else _finish(app, intent, seen))
         except UnknownTool as error:
             raise await _with_hint(error, app, principal, tool) from error
 
     needs = Needs(uses_process_key=True)
-    try:
+    with _told_when_interrupted(seen):
         row = with_app(perform, config=config, tenant=tenant, organization=organization, needs=needs)
+    if isinstance(row, Execution):
+        _conclude(row, is_async=is_async)
+    else:
+        _show_plan(row)
+
+
+@contextmanager
+def _told_when_interrupted(seen: list[ExecutionId]) -> Generator[None]:
+    """Say after Ctrl-C what became of the call, if one was under way."""
+    try:
+        yield
     except KeyboardInterrupt:
         if not seen:
             raise
         remedy = f"`sim-mcp show {seen[0]}` tells what became of it"
         raise Unfinished("Interrupted; SIM was asked to cancel the run.", remedy=remedy) from None
-    _conclude(row, is_async=is_async)
 
 
 async def _find(app: App, principal: Principal, name: str) -> WorkflowTool | None:
@@ -185,6 +200,21 @@ def _conclude(row: Execution, *, is_async: bool) -> None:
     if not _is_success(row, is_async=is_async):
         message, remedy = _why_not(row)
         complain(message, remedy=remedy)
+        raise typer.Exit(FAILED)
+
+
+def _show_plan(plan: Plan) -> None:
+    """Print the dry run; end the verb with 1 when something stands in the way.
+
+    Raises:
+        typer.Exit: it does.
+    """
+    from sim_mcp.transports.plan_results import plan_json, plan_problems
+
+    print_json(plan_json(plan))
+    problems = plan_problems(plan)
+    if problems:
+        complain("Dry run: the call might not succeed now.", remedy="; ".join(problems))
         raise typer.Exit(FAILED)
 
 

@@ -49,6 +49,15 @@ def record_of(execution: Execution) -> JsonObject:
         "cancel_requested_at": moment(execution.cancel_requested_at),
         "settings_revision": execution.settings_revision,
         "trace_id": execution.trace_id,
+        "approver_permission": execution.approver_permission,
+        "answers": [
+            {
+                "context_id": answer.context_id,
+                "subject": answer.subject,
+                "answered_at": moment(answer.answered_at),
+            }
+            for answer in execution.answers
+        ],
     }
 
 

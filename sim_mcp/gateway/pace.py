@@ -37,7 +37,7 @@ class Pace:
         newest = await self._executions.durations_ms(
             tenant_id, workflow_id=workflow_id, limit=NEWEST_OF_A_WORKFLOW
         )
-        return _usual([duration_ms for _, duration_ms in newest])
+        return usual_of([duration_ms for _, duration_ms in newest])
 
     async def by_workflow(self, tenant_id: TenantId) -> Mapping[WorkflowId, UsualDuration]:
         """The usual durations of all workflows that ran lately."""
@@ -46,11 +46,12 @@ class Pace:
             tenant_id, limit=NEWEST_OF_A_TENANT
         ):
             by_workflow[workflow_id].append(duration_ms)
-        found = {workflow_id: _usual(durations) for workflow_id, durations in by_workflow.items()}
+        found = {workflow_id: usual_of(durations) for workflow_id, durations in by_workflow.items()}
         return {workflow_id: usual for workflow_id, usual in found.items() if usual is not None}
 
 
-def _usual(durations_ms: Sequence[int]) -> UsualDuration | None:
+def usual_of(durations_ms: Sequence[int]) -> UsualDuration | None:
+    """What is usual among `durations_ms`, by nearest rank; `None` for fewer than three."""
     if len(durations_ms) < FEWEST:
         return None
     ordered = sorted(durations_ms)

@@ -8,6 +8,7 @@ import anyio
 
 from sim_mcp.gateway.call import Gateway, TenantLimits
 from sim_mcp.gateway.curation import quiet
+from sim_mcp.gateway.pace import Pace, UsualDuration
 from sim_mcp.gateway.tenancy import Tenancy
 from sim_mcp.model.clock import Clock
 from sim_mcp.model.errors import SimMcpError, SimUnavailable
@@ -53,6 +54,8 @@ class TenantStatus:
     unfinished: int
     tool_count: int
     tool_problems: tuple[str, ...]
+    usual_durations: tuple[tuple[str, UsualDuration], ...] = ()
+    """By tool, of those with completed runs enough to tell."""
 
 
 class StatusDesk:
@@ -67,6 +70,7 @@ class StatusDesk:
         clients: SimClients,
         breakers: Breakers,
         throttle: Throttle,
+        pace: Pace,
         limits: TenantLimits,
         clock: Clock,
         longest_s: float = LONGEST_S,
@@ -77,6 +81,7 @@ class StatusDesk:
         self._clients = clients
         self._breakers = breakers
         self._throttle = throttle
+        self._pace = pace
         self._limits = limits
         self._clock = clock
         self._longest_s = longest_s
@@ -94,6 +99,7 @@ class StatusDesk:
         now = self._clock.now()
         month_at = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         proximity = self._throttle.proximity(principal.tenant_id)
+        usual = await self._pace.by_workflow(principal.tenant_id)
         return TenantStatus(
             integration=integration,
             sim=health,
@@ -110,6 +116,9 @@ class StatusDesk:
             unfinished=await self._store.executions.count_unfinished(principal.tenant_id),
             tool_count=len(catalog.tools),
             tool_problems=tuple(str(problem) for problem in catalog.problems),
+            usual_durations=tuple(
+                (tool.name, usual[tool.workflow_id]) for tool in catalog.tools if tool.workflow_id in usual
+            ),
         )
 
     async def health(self, principal: Principal) -> SimHealth | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sim_mcp.model.errors import InvalidInput
 from sim_mcp.model.execution import Status
+from sim_mcp.model.tool import WorkflowId
 from sim_mcp.store import columns
 from sim_mcp.store.execution_rows import ExecutionTable, from_row
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from sim_mcp.model.execution import Execution, ExecutionId, Trigger
     from sim_mcp.model.json import Json
     from sim_mcp.model.principal import TenantId
-    from sim_mcp.model.tool import WorkflowId
     from sim_mcp.store.database import Value
 
 MAX_PAGE = 100

@@ -12,8 +12,8 @@ from typing import TypeAlias
 
 from sim_mcp.model.execution import Status, Trigger
 from sim_mcp.model.json import Json, JsonObject
+from sim_mcp.model.principal import Permission
 from sim_mcp.model.tool import MAX_ASYNC_TIMEOUT_S, MIN_TIMEOUT_S, Mode
-from sim_mcp.transports.checks import CHECKS
 from sim_mcp.transports.output_schemas import (
     ANYTHING,
     BOOLEAN,
@@ -105,6 +105,7 @@ _ANNOTATIONS: JsonObject = {
 }
 
 _MODE: JsonObject = {"type": "string", "enum": [mode.value for mode in Mode]}
+_PERMISSION: JsonObject = {"type": "string", "enum": [each.value for each in Permission]}
 
 ALLOW_WORKFLOW = arguments(
     {
@@ -128,6 +129,13 @@ ALLOW_WORKFLOW = arguments(
         },
         "annotations": _ANNOTATIONS,
         "confirm": {**BOOLEAN, "description": "Ask the user before every run."},
+        "approver_permission": {**_PERMISSION, "description": "What answering a pause needs beside EDIT."},
+        "attach_s": {
+            **NUMBER,
+            "minimum": 0,
+            "maximum": MAX_ASYNC_TIMEOUT_S,
+            "description": "Seconds in which an equal call gets the first one's execution; 0 when absent.",
+        },
         "selected_outputs": {
             **listed(text("block.path")),
             "maxItems": 50,
@@ -190,6 +198,10 @@ RECORD: dict[str, JsonObject] = {
     "settings_revision": maybe(INTEGER),
     "trace_id": maybe(TEXT),
     "refusals": {**INTEGER, "description": "How many refused calls this row stands for."},
+    "approver_permission": maybe(_PERMISSION),
+    "answers": listed(
+        {"type": "object", "properties": {"context_id": TEXT, "subject": TEXT, "answered_at": TEXT}}
+    ),
 }
 
 
@@ -261,70 +273,11 @@ TOOL = answer(
         "timeout_s": NUMBER,
         "annotations": {"type": "object"},
         "confirm": BOOLEAN,
+        "approver_permission": maybe(_PERMISSION),
+        "attach_s": NUMBER,
         "selected_outputs": listed(TEXT),
         "rate_per_minute": maybe(INTEGER),
         "max_concurrency": maybe(INTEGER),
         "max_output_bytes": INTEGER,
-    }
-)
-
-_SIM: JsonObject = {
-    "type": "object",
-    "properties": {
-        "is_reachable": BOOLEAN,
-        "is_key_accepted": BOOLEAN,
-        "dialect": maybe(TEXT),
-        "round_trip_s": maybe(NUMBER),
-        "problem": maybe(TEXT),
-    },
-}
-_BREAKER: JsonObject = {
-    "type": "object",
-    "properties": {
-        "state": {"type": "string", "enum": ["closed", "open", "half_open"]},
-        "since": TEXT,
-        "retry_after_s": maybe(NUMBER),
-        "failures_in_a_row": INTEGER,
-    },
-}
-_LIMITS: JsonObject = {
-    "type": "object",
-    "properties": {
-        "rate_per_minute": INTEGER,
-        "rate_used_share": {
-            **NUMBER,
-            "description": "0: a whole burst of calls is left; 1: the next call would be refused.",
-        },
-        "running_calls": INTEGER,
-        "max_concurrency": INTEGER,
-        "executions_this_month": INTEGER,
-        "monthly_executions": maybe(INTEGER),
-    },
-}
-_USAGE: JsonObject = {
-    "type": "object",
-    "description": "SIM's own limits for the key; null where SIM does not tell.",
-    "properties": {
-        "plan": maybe(TEXT),
-        "sync_per_minute": maybe(INTEGER),
-        "sync_remaining": maybe(INTEGER),
-        "async_per_minute": maybe(INTEGER),
-        "async_remaining": maybe(INTEGER),
-        "period_cost": maybe(NUMBER),
-        "period_limit": maybe(NUMBER),
-    },
-}
-
-STATUS = answer(
-    {
-        "integration": {"type": "object", "properties": dict(SETTINGS)},
-        "sim": maybe(_SIM),
-        "breaker": maybe(_BREAKER),
-        "limits": _LIMITS,
-        "sim_usage": maybe(_USAGE),
-        "unfinished_executions": INTEGER,
-        "tool_count": INTEGER,
-        "tool_problems": listed(TEXT),
-        "checks": CHECKS,
     }
 )

@@ -24,6 +24,7 @@ from sim_mcp.transports.admin_doubts import Doubt, on_disallowing, on_removing, 
 from sim_mcp.transports.output_schemas import BOOLEAN, TEXT, execution_schema
 from sim_mcp.transports.setup_schemas import SET_UP, SETUP
 from sim_mcp.transports.setup_tool import refuse_keys, set_up
+from sim_mcp.transports.status_schemas import STATUS
 
 if TYPE_CHECKING:
     from mcp_types import CallToolResult, InputRequiredResult
@@ -134,7 +135,7 @@ _TOOLS = (
         ),
         permission=Permission.VIEW,
         act=do.get_status,
-        output_schema=schemas.STATUS,
+        output_schema=STATUS,
         open_world=True,
     ),
     AdminTool(

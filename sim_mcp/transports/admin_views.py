@@ -104,6 +104,8 @@ def tool_view(tool: WorkflowTool) -> dict[str, Json]:
             "open_world": tool.hints.open_world,
         },
         "confirm": tool.confirm,
+        "approver_permission": tool.approver_permission,
+        "attach_s": tool.attach_s,
         "selected_outputs": list(tool.selected_outputs),
         "rate_per_minute": tool.rate_per_minute,
         "max_concurrency": tool.max_concurrency,
@@ -160,6 +162,10 @@ def status_view(status: TenantStatus, *, default_base_url: str) -> dict[str, Jso
         "unfinished_executions": status.unfinished,
         "tool_count": status.tool_count,
         "tool_problems": list(status.tool_problems),
+        "usual_durations": [
+            {"tool": name, "p50_s": usual.p50_s, "p95_s": usual.p95_s, "runs": usual.runs}
+            for name, usual in status.usual_durations
+        ],
     }
 
 
@@ -195,4 +201,13 @@ def _record(row: Execution) -> dict[str, Json]:
         "settings_revision": row.settings_revision,
         "trace_id": row.trace_id,
         "refusals": row.refusals,
+        "approver_permission": row.approver_permission,
+        "answers": [
+            {
+                "context_id": answer.context_id,
+                "subject": answer.subject,
+                "answered_at": moment(answer.answered_at),
+            }
+            for answer in row.answers
+        ],
     }

@@ -38,7 +38,7 @@ def plan_json(plan: Plan) -> dict[str, Json]:
             "running_calls": plan.proximity.in_use - 1,
             "executions_left_this_month": plan.executions_left,
         },
-        "problems": [*_problems(plan)],
+        "problems": [*plan_problems(plan)],
         "plan_ticket": plan.ticket,
         "plan_ticket_lasts_s": plan.ticket_lasts_s if plan.ticket else None,
     }
@@ -47,7 +47,7 @@ def plan_json(plan: Plan) -> dict[str, Json]:
 def plan_result(plan: Plan) -> CallToolResult:
     """The dry run as the result of a tool call; its status says that nothing was run."""
     shown = plan_json(plan)
-    problems = "; ".join(_problems(plan))
+    problems = "; ".join(plan_problems(plan))
     verdict = f"The call might not succeed now: {problems}." if problems else "The call would be sent to SIM."
     text = f"DRY RUN: nothing was run and nothing recorded. {verdict}"
     if plan.ticket is not None:
@@ -65,7 +65,8 @@ def plan_result(plan: Plan) -> CallToolResult:
     return text_result(structured, text, compact(shown))
 
 
-def _problems(plan: Plan) -> list[str]:
+def plan_problems(plan: Plan) -> list[str]:
+    """What stands in the way of the call, as far as can be told."""
     problems: list[str] = []
     if plan.problem is not None:
         problems.append(plan.problem)

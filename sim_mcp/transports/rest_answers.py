@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 from sim_mcp.model.errors import ErrorCode
 from sim_mcp.model.execution import Status, Trigger
 from sim_mcp.model.integration import Dialect
+from sim_mcp.model.principal import Permission
 
 Moment = Annotated[
     str,
@@ -41,6 +42,15 @@ class ExecutionFailure(TypedDict):
     retryAfterS: float | None
     blockName: str | None
     """The block of the workflow that failed, if SIM says so."""
+
+
+@with_config(_SHOWN)
+class PauseAnswered(TypedDict):
+    """Who let a paused run go on."""
+
+    contextId: str
+    subject: str
+    answeredAt: Moment
 
 
 @with_config(_SHOWN)
@@ -79,6 +89,10 @@ class ExecutionAnswer(TypedDict):
     traceId: str | None
     refusals: Count
     """How many refused calls this row stands for: 1, unless a flood of them was counted."""
+    approverPermission: Permission | None
+    """What answering a pause of it needs beside INTEGRATION_EDIT."""
+    answers: list[PauseAnswered]
+    """Who answered which pause; what was answered is not kept."""
 
 
 @with_config(_SHOWN)

@@ -43,6 +43,8 @@ _COMPLETED: Mapping[str, Json] = {
     "settingsRevision": 1,
     "traceId": None,
     "refusals": 1,
+    "approverPermission": None,
+    "answers": [],
 }
 
 EXAMPLES: Mapping[type, Json] = {

@@ -56,6 +56,15 @@ def execution_json(row: Execution) -> answers.ExecutionAnswer:
         "settingsRevision": row.settings_revision,
         "traceId": row.trace_id,
         "refusals": row.refusals,
+        "approverPermission": row.approver_permission,
+        "answers": [
+            {
+                "contextId": answer.context_id,
+                "subject": answer.subject,
+                "answeredAt": moment(answer.answered_at),
+            }
+            for answer in row.answers
+        ],
     }
 
 

@@ -90,6 +90,21 @@ def test_a_refused_call_says_why_and_is_recorded(invoke: Invoke, connected: Sand
 
 
 @pytest.mark.requirement("R35")
+@pytest.mark.requirement("F16")
+def test_a_dry_run_prints_the_plan_and_runs_nothing(invoke: Invoke, connected: Sandbox) -> None:
+    """Exit code 0 while nothing stands in the way, 1 with the reason when something does."""
+    ended = invoke("call", "summarize_timesheets", "--arg", "employee=Ada", "--dry-run")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.json["input"] == {"employee": "Ada"}
+    assert ended.json["problems"] == []
+    connected.sim.set_deployed(workflow_id("acme", "quick"), False)
+    blocked = invoke("call", "summarize_timesheets", "--arg", "employee=Ada", "--dry-run")
+    assert blocked.code == 1
+    assert "the workflow is not deployed" in blocked.err
+    assert len(connected.sim.runs) == 0
+    assert invoke("history", "--json").json["data"] == []
+
+
 def test_another_tenant_sees_neither_the_tool_nor_the_execution(invoke: Invoke, connected: Sandbox) -> None:
     """Its words for them are those for things that do not exist."""
     mine = invoke(*SUMMARY).json["execution_id"]

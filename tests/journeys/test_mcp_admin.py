@@ -119,6 +119,7 @@ async def test_the_status_tells_how_the_connection_is_doing(world: World, era: E
             "unfinished_executions": 0,
             "tool_count": 1,
             "tool_problems": [],
+            "usual_durations": [],
             "checks": [
                 {
                     "name": "integration",
@@ -199,6 +200,8 @@ async def test_the_history_and_one_execution_whole(world: World, clock: ManualCl
             "settings_revision": 1,
             "trace_id": None,
             "refusals": 1,
+            "approver_permission": None,
+            "answers": [],
             "input": {"text": "hello", "password": "[redacted]"},
         }
     )
@@ -270,6 +273,8 @@ async def test_from_a_workflow_to_a_tool_and_back(world: World, era: Era) -> Non
                     "open_world": True,
                 },
                 "confirm": False,
+                "approver_permission": None,
+                "attach_s": 0.0,
                 "selected_outputs": [],
                 "rate_per_minute": None,
                 "max_concurrency": None,

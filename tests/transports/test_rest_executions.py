@@ -77,6 +77,8 @@ async def test_a_completed_run_answers_with_its_execution(web: Web) -> None:
                 "settingsRevision": 1,
                 "traceId": None,
                 "refusals": 1,
+                "approverPermission": None,
+                "answers": [],
             },
         )
     )

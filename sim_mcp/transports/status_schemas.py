@@ -1,0 +1,75 @@
+"""The schema of what `sim_status` answers."""
+
+from __future__ import annotations
+
+from sim_mcp.model.json import JsonObject
+from sim_mcp.transports.admin_schemas import SETTINGS, answer, listed
+from sim_mcp.transports.checks import CHECKS
+from sim_mcp.transports.output_schemas import BOOLEAN, INTEGER, NUMBER, TEXT, maybe
+
+SIM_HEALTH: JsonObject = {
+    "type": "object",
+    "properties": {
+        "is_reachable": BOOLEAN,
+        "is_key_accepted": BOOLEAN,
+        "dialect": maybe(TEXT),
+        "round_trip_s": maybe(NUMBER),
+        "problem": maybe(TEXT),
+    },
+}
+BREAKER: JsonObject = {
+    "type": "object",
+    "properties": {
+        "state": {"type": "string", "enum": ["closed", "open", "half_open"]},
+        "since": TEXT,
+        "retry_after_s": maybe(NUMBER),
+        "failures_in_a_row": INTEGER,
+    },
+}
+LIMITS: JsonObject = {
+    "type": "object",
+    "properties": {
+        "rate_per_minute": INTEGER,
+        "rate_used_share": {
+            **NUMBER,
+            "description": "0: a whole burst of calls is left; 1: the next call would be refused.",
+        },
+        "running_calls": INTEGER,
+        "max_concurrency": INTEGER,
+        "executions_this_month": INTEGER,
+        "monthly_executions": maybe(INTEGER),
+    },
+}
+USAGE: JsonObject = {
+    "type": "object",
+    "description": "SIM's own limits for the key; null where SIM does not tell.",
+    "properties": {
+        "plan": maybe(TEXT),
+        "sync_per_minute": maybe(INTEGER),
+        "sync_remaining": maybe(INTEGER),
+        "async_per_minute": maybe(INTEGER),
+        "async_remaining": maybe(INTEGER),
+        "period_cost": maybe(NUMBER),
+        "period_limit": maybe(NUMBER),
+    },
+}
+
+STATUS = answer(
+    {
+        "integration": {"type": "object", "properties": dict(SETTINGS)},
+        "sim": maybe(SIM_HEALTH),
+        "breaker": maybe(BREAKER),
+        "limits": LIMITS,
+        "sim_usage": maybe(USAGE),
+        "unfinished_executions": INTEGER,
+        "tool_count": INTEGER,
+        "tool_problems": listed(TEXT),
+        "usual_durations": listed(
+            {
+                "type": "object",
+                "properties": {"tool": TEXT, "p50_s": NUMBER, "p95_s": NUMBER, "runs": INTEGER},
+            }
+        ),
+        "checks": CHECKS,
+    }
+)
