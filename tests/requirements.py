@@ -55,5 +55,6 @@ REQUIREMENTS: dict[str, str] = {
     "R67": "card: the named packages",
     "R68": "card: the named top level",
     "R69": "card: assistants and the Inspector can use it",
+    "F13": "frontier 13: large outputs are bounded for the model, paged, and nothing of them is lost",
     "F19": "frontier 19: doctor names each fault with its remedy",
 }

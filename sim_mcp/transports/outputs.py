@@ -143,7 +143,7 @@ def _about_files(files: Attachments) -> Sequence[str]:
 
 
 def _about_kept_back(row: Execution, kept_back: Sequence[tuple[str, JsonObject]]) -> str:
-    named = ", ".join(_name_of(path, stand_in) for path, stand_in in kept_back[:_MOST_NAMED])
+    named = "; ".join(_name_of(path, stand_in) for path, stand_in in kept_back[:_MOST_NAMED])
     more = f" and {len(kept_back) - _MOST_NAMED} more" if len(kept_back) > _MOST_NAMED else ""
     values = f"{len(kept_back)} values" if len(kept_back) > 1 else "1 value"
     return (

@@ -81,37 +81,35 @@ def selection_in(fields: Mapping[str, str]) -> Selection:
     Raises:
         InvalidInput: A field is unknown, or a number is none.
     """
-    known = ("path", "offset", "limit")
-    unknown = next((name for name in fields if name not in known), None)
+    unknown = next((name for name in fields if name not in {"path", "offset", "limit"}), None)
     if unknown is not None:
-        message = (
-            f"The address has the unknown field {unknown[:40]!r}. Known are: {', '.join(known)}; or file."
-        )
-        raise InvalidInput(message)
+        known = "path, offset and limit for a page, or file alone"
+        raise InvalidInput(f"The address may not have {unknown[:40]!r} there. Known are {known}.")
     limit = _number_in(fields, "limit", MOST_MEMBERS)
     return Selection(path=fields.get("path", ""), offset=_number_in(fields, "offset", 0), limit=limit)
 
 
-def page_of(output: Json, selection: Selection) -> OutputPage:
+def page_of(output: Json, selection: Selection, *, longest: int = PAGE_CHARACTERS) -> OutputPage:
     """The page of `output` that `selection` asks for.
 
-    It holds as many members as fit, at least one. A member that is larger than a whole page is shown as a
-    cut (`cutting.cut`) and listed in `cuts`: it has pages of its own, at its own path.
+    It holds as many members as fit into `longest` characters of JSON, at least one. A member that is larger
+    than a whole page is shown as a cut (`cutting.cut`) and listed in `cuts`: it has pages of its own, at its
+    own path.
 
     Raises:
         InvalidInput: Nothing is at the path, or the offset is beyond the end.
     """
     value = at_pointer(output, selection.path)
     total = members_in(value)
-    is_scalar = total is None
-    total = 1 if total is None else total
-    if selection.offset > (0 if is_scalar else total):
+    if selection.offset > (total or 0):
+        if total is None:
+            raise wrong("offset", f"must be 0 here: what is there is a {kind_of(value)}")
         raise wrong("offset", f"is beyond the end: there are {total} {_members_of(value)}")
     if isinstance(value, str):
-        text = _fitting(value[selection.offset : selection.offset + selection.limit])
-        return OutputPage(selection=selection, type="string", total=total, value=text, taken=len(text))
+        text = _fitting(value[selection.offset : selection.offset + selection.limit], longest)
+        return OutputPage(selection=selection, type="string", total=len(value), value=text, taken=len(text))
     if is_array(value) or is_object(value):
-        return _page_of_members(value, selection, total)
+        return _page_of_members(value, selection, longest)
     return OutputPage(selection=selection, type=kind_of(value), total=1, value=value, taken=1)
 
 
@@ -179,7 +177,7 @@ def heaviest(output: Json) -> str:
     return pointer
 
 
-def _page_of_members(value: list[Json] | JsonObject, selection: Selection, total: int) -> OutputPage:
+def _page_of_members(value: list[Json] | JsonObject, selection: Selection, longest: int) -> OutputPage:
     start, end = selection.offset, selection.offset + selection.limit
     members: list[tuple[str | int, Json]]
     if is_object(value):
@@ -193,9 +191,8 @@ def _page_of_members(value: list[Json] | JsonObject, selection: Selection, total
     cuts: list[Cut] = []
     used = taken = 0
     for key, member in members:
-        name, shown, cutting = _shown(selection.path, key, member)
-        cost = len(compact(shown)) + len(compact(name)) + len((cutting and cutting.path) or "")
-        if taken and used + cost > PAGE_CHARACTERS:
+        name, shown, cost, cutting = _shown(selection.path, key, member, longest)
+        if taken and used + cost > longest:
             break
         used, taken = used + cost, taken + 1
         if cutting is not None:
@@ -208,34 +205,34 @@ def _page_of_members(value: list[Json] | JsonObject, selection: Selection, total
     return OutputPage(
         selection=selection,
         type="object" if is_fields else "array",
-        total=total,
+        total=len(value),
         value=fields if is_fields else items,
         taken=taken,
         cuts=cuts,
     )
 
 
-def _shown(path: str, key: str | int, member: Json) -> tuple[str | int, Json, Cut | None]:
-    """A member as a page shows it: whole, or cut because it is larger than a page, or its name is endless."""
+def _shown(path: str, key: str | int, member: Json, longest: int) -> tuple[str | int, Json, int, Cut | None]:
+    """How a page shows a member, and its cost in characters; cut when it, or its name, is too large."""
+    name_cost = len(key) + 4 if isinstance(key, str) else 1
+    has_name = name_cost <= LONGEST_NAME + 4
     text = compact(member)
-    has_name = not isinstance(key, str) or len(key) <= LONGEST_NAME
-    if has_name and len(text) <= PAGE_CHARACTERS:
-        return key, member, None
-    pointer = below(path, key) if has_name else None
+    if has_name and len(text) <= longest:
+        return key, member, len(text) + name_cost, None
+    pointer = below(path, key) if has_name else ""
     name = key if has_name else f"{str(key)[:100]}… ({len(str(key))} characters)"
     whole_bytes = size_bytes(text)
-    cutting = Cut(
-        path=pointer if pointer is not None and len(pointer) <= LONGEST_POINTER else None,
-        size_bytes=whole_bytes,
-    )
-    return name, cut(member, whole_bytes=whole_bytes, limit_bytes=_STAND_IN_BYTES), cutting
+    is_paged = has_name and len(pointer) <= LONGEST_POINTER
+    cutting = Cut(path=pointer if is_paged else None, size_bytes=whole_bytes)
+    stand_in = cut(member, whole_bytes=whole_bytes, limit_bytes=_STAND_IN_BYTES)
+    return name, stand_in, len(compact(stand_in)) + 2 * len(pointer) + 200, cutting
 
 
-def _fitting(text: str) -> str:
-    """The longest beginning of `text`, found in a few steps, that fits a page once it is JSON."""
-    text = text[:PAGE_CHARACTERS]
-    while len(text) > 1 and (written := len(compact(text))) > PAGE_CHARACTERS:
-        text = text[: max(1, min(len(text) - 1, len(text) * PAGE_CHARACTERS // written))]
+def _fitting(text: str, longest: int) -> str:
+    """The beginning of `text`, nearly the longest one, that fits `longest` characters once it is JSON."""
+    text = text[:longest]
+    while len(text) > 1 and (written := len(compact(text))) > longest:
+        text = text[: max(1, min(len(text) - 1, len(text) * longest // written))]
     return text
 
 
@@ -250,4 +247,4 @@ def _number_in(fields: Mapping[str, str], name: str, default: int) -> int:
 def _members_of(value: Json) -> str:
     if isinstance(value, str):
         return "characters"
-    return "items" if is_array(value) else "fields" if is_object(value) else "value"
+    return "items" if is_array(value) else "fields"

@@ -63,7 +63,7 @@ def _member(value: Json, token: str, walked: str) -> Json:
             return value[int(token)]
         last = f"items 0 to {len(value) - 1}" if value else "no items"
         raise _absent(token, walked, f"is an array with {last}")
-    raise _absent(token, walked, f"is {kind_of(value)} and has no members")
+    raise _absent(token, walked, "is null" if value is None else f"is a {kind_of(value)}")
 
 
 def kind_of(value: Json) -> str:
