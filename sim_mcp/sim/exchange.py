@@ -23,13 +23,13 @@ class Effect(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A JSON answer, read whole. `has_large_values`: SIM's marks of cut values occur in it."""
+    """A JSON answer, read whole. `kept_back`: how many values of it SIM kept in its storage."""
 
     status: int
     body: Json = field(repr=False)
     retry_after_s: float | None
     request_id: str | None
-    has_large_values: bool
+    kept_back: int = 0
 
     @property
     def object(self) -> JsonObject:

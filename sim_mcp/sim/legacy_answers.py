@@ -47,7 +47,7 @@ def run_of_execute(answer: Answer, *, run_id: RunId, words: Wording, effect: Eff
         )
     output: Json = answer.body if answer.status < 400 else {"status": answer.status, "data": answer.body}
     run = Run(status=Status.COMPLETED, run_id=run_id, is_raw=True, sim_request_id=answer.request_id)
-    return with_output(run, output, has_large_values=answer.has_large_values)
+    return with_output(run, output, kept_back=answer.kept_back)
 
 
 def run_of_resume(answer: Answer, *, run_id: RunId, words: Wording, what: str) -> Run:
@@ -106,7 +106,7 @@ def run_of_job(answer: Answer, *, run_id: RunId, job_id: str, words: Wording) ->
         duration_ms=whole_at(object_at(result, "metadata"), "duration"),
         sim_request_id=answer.request_id,
     )
-    return with_output(run, output, has_large_values=answer.has_large_values)
+    return with_output(run, output, kept_back=answer.kept_back)
 
 
 def queued(answer: Answer, *, run_id: RunId) -> Run:
@@ -169,7 +169,7 @@ def _run_with(answer: Answer, *, run_id: RunId, status: Status, error: Execution
         pauses=pauses_of_output(body.get("output")) if status is Status.PAUSED else (),
         sim_request_id=answer.request_id,
     )
-    return with_output(run, body.get("output"), has_large_values=answer.has_large_values)
+    return with_output(run, body.get("output"), kept_back=answer.kept_back)
 
 
 def _error_for(status: Status, body: JsonObject, words: Wording) -> ExecutionError | None:

@@ -13,13 +13,7 @@ from sim_mcp.model.execution import ExecutionError, Status
 from sim_mcp.model.json import Json, JsonObject, is_object
 from sim_mcp.model.run import Run, RunId
 from sim_mcp.sim.exchange import Answer
-from sim_mcp.sim.parsing import (
-    cut_large_values,
-    number_at,
-    object_at,
-    text_at,
-    whole_at,
-)
+from sim_mcp.sim.parsing import number_at, object_at, text_at, whole_at
 from sim_mcp.sim.pauses import time_pause_of
 from sim_mcp.sim.wording import Wording
 
@@ -81,12 +75,9 @@ def unsuccessful(error: Json, words: Wording) -> tuple[Status, ExecutionError | 
     return Status.FAILED, failure(error, words)
 
 
-def with_output(run: Run, output: Json, *, has_large_values: bool) -> Run:
-    """`run` with SIM's `output`, references to large values made visible and counted."""
-    if not has_large_values:
-        return replace(run, output=output)
-    cut, count = cut_large_values(output)
-    return replace(run, output=cut, truncated=count)
+def with_output(run: Run, output: Json, *, kept_back: int) -> Run:
+    """`run` with SIM's `output`, and how many values of it SIM kept to itself."""
+    return replace(run, output=output, truncated=kept_back)
 
 
 def run_of_status(answer: Answer, record: JsonObject, *, run_id: RunId, output: Json, words: Wording) -> Run:
@@ -113,4 +104,4 @@ def run_of_status(answer: Answer, record: JsonObject, *, run_id: RunId, output: 
         cost=number_at(object_at(record.get("cost")), "total"),
         sim_request_id=answer.request_id,
     )
-    return with_output(run, output, has_large_values=answer.has_large_values)
+    return with_output(run, output, kept_back=answer.kept_back)

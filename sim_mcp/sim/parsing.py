@@ -16,7 +16,6 @@ from sim_mcp.model.json import Json, JsonObject, is_array, is_object
 MAX_DEPTH = 100
 """Deeper nesting is refused: everything behind us walks the value recursively."""
 
-LARGE_VALUE_MARK = b"__simLarge"
 MAX_RETRY_AFTER_S = 3600.0
 
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
@@ -57,25 +56,6 @@ def map_strings(value: Json, change: Callable[[str], str]) -> Json:
     if is_object(value):
         return {change(key): map_strings(item, change) for key, item in value.items()}
     return value
-
-
-def cut_large_values(value: Json) -> tuple[Json, int]:
-    """`value` with SIM's references to large values made visible as such, and how many there were.
-
-    A reference cannot be followed with an API key (sim-api 1.6, 12.10), so it must never pass for
-    the value: it becomes `{"truncated": true, "kind", "size_bytes", "preview"}`.
-    """
-    if is_array(value):
-        items = [cut_large_values(item) for item in value]
-        return [item for item, _ in items], sum(count for _, count in items)
-    if not is_object(value):
-        return value, 0
-    if value.get("__simLargeValueRef") is True:
-        return _cut(value, size=value.get("size")), 1
-    if value.get("__simLargeArrayManifest") is True:
-        return _cut(value, size=value.get("byteSize")), 1
-    members = {key: cut_large_values(item) for key, item in value.items()}
-    return {key: item for key, (item, _) in members.items()}, sum(count for _, count in members.values())
 
 
 def object_at(value: Json, *keys: str) -> JsonObject:
@@ -141,15 +121,6 @@ def retry_after_s(text: str | None, *, now: datetime) -> float | None:
 
 def _clipped(seconds: float) -> float:
     return min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
-
-
-def _cut(reference: JsonObject, *, size: Json) -> JsonObject:
-    return {
-        "truncated": True,
-        "kind": reference.get("kind"),
-        "size_bytes": size,
-        "preview": reference.get("preview"),
-    }
 
 
 def _depth(raw: bytes) -> int:

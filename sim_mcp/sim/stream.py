@@ -12,8 +12,9 @@ from sim_mcp.model.execution import Status
 from sim_mcp.model.json import Json, JsonObject, is_object
 from sim_mcp.model.run import Run, RunId
 from sim_mcp.sim.outcomes import failure, status_of, unsuccessful, with_output
-from sim_mcp.sim.parsing import LARGE_VALUE_MARK, object_at, parse_json, text_at
+from sim_mcp.sim.parsing import object_at, parse_json, text_at
 from sim_mcp.sim.pauses import has_certain_pause, pauses_of_output
+from sim_mcp.sim.storage import without_storage
 
 if TYPE_CHECKING:
     from sim_mcp.sim.exchange import TextStream
@@ -57,7 +58,7 @@ class _Reading:
     held: str = ""
     """The end of the text, while it may be the beginning of the key."""
     final: JsonObject | None = None
-    has_large_values: bool = False
+    kept_back: int = 0
 
 
 async def run_of_stream(
@@ -102,7 +103,7 @@ async def run_of_stream(
     run, is_stated = _concluded(reading.final, run_id=run_id, words=words)
     output = _joined("".join(reading.texts), run.output) if run.status is Status.COMPLETED else run.output
     run = replace(run, sim_request_id=stream.request_id)
-    return with_output(run, output, has_large_values=reading.has_large_values), is_stated
+    return with_output(run, output, kept_back=reading.kept_back), is_stated
 
 
 async def _read(payload: bytes, reading: _Reading, words: Wording, on_text: OnText | None) -> None:
@@ -110,7 +111,7 @@ async def _read(payload: bytes, reading: _Reading, words: Wording, on_text: OnTe
     if reading.final is not None or payload in DONE:
         return
     try:
-        frame = parse_json(payload)
+        frame, kept_back = without_storage(parse_json(payload), payload)
     except ValueError:
         return
     if not is_object(frame):
@@ -122,8 +123,7 @@ async def _read(payload: bytes, reading: _Reading, words: Wording, on_text: OnTe
         if told and on_text is not None:
             await on_text(told)
     elif event in {"final", "error"}:
-        reading.final = frame
-        reading.has_large_values = LARGE_VALUE_MARK in payload
+        reading.final, reading.kept_back = frame, kept_back
 
 
 def _concluded(frame: JsonObject, *, run_id: RunId, words: Wording) -> tuple[Run, bool]:

@@ -21,7 +21,8 @@ from sim_mcp.model.clock import Clock
 from sim_mcp.model.errors import SimError, SimUnavailable
 from sim_mcp.sim.exchange import Answer, Effect, TextStream, check_api_key
 from sim_mcp.sim.losses import broken_off, late, not_sim, too_large, unreachable, unreadable
-from sim_mcp.sim.parsing import LARGE_VALUE_MARK, parse_json, retry_after_s
+from sim_mcp.sim.parsing import parse_json, retry_after_s
+from sim_mcp.sim.storage import without_storage
 from sim_mcp.sim.wording import Wording
 
 if TYPE_CHECKING:
@@ -189,17 +190,13 @@ class Wire:
             raw = self.words.without_key_bytes(b"".join([chunk async for chunk in chunks]))
         waits_s = retry_after_s(headers.get("retry-after"), now=self._clock.now())
         try:
-            body = parse_json(raw)
+            body, kept_back = without_storage(parse_json(raw), raw)
         except ValueError:
             raise unreadable(
                 self.words, effect=effect, status=status, content_type=content_type, waits_s=waits_s
             ) from None
         return Answer(
-            status=status,
-            body=body,
-            retry_after_s=waits_s,
-            request_id=request_id,
-            has_large_values=LARGE_VALUE_MARK in raw,
+            status=status, body=body, retry_after_s=waits_s, request_id=request_id, kept_back=kept_back
         )
 
     async def _chunks(

@@ -14,8 +14,10 @@ from sim_mcp.transports import admin_views as views
 from sim_mcp.transports.admin_arguments import moment_in
 from sim_mcp.transports.admin_schemas import LONGEST_WAIT_S
 from sim_mcp.transports.cutting import compact
+from sim_mcp.transports.outputs import DEFAULT_MAX_OUTPUT_BYTES
+from sim_mcp.transports.paging import MOST_MEMBERS, Selection
+from sim_mcp.transports.reading import execution_reading, page_reading
 from sim_mcp.transports.results import execution_result, text_result
-from sim_mcp.transports.sentences import state_sentence
 
 if TYPE_CHECKING:
     from mcp_types import CallToolResult
@@ -91,11 +93,13 @@ async def get_execution(request: Request) -> CallToolResult:
         wait_s=request.number("wait_s", 0),
         watch=request.watch,
     )
-    shown = views.execution_view(row)
-    text = compact(shown)
-    if row.status is Status.COMPLETED:
-        return text_result(shown, text)
-    return text_result(shown, state_sentence(row), text)
+    if any(name in request.arguments for name in ("path", "offset", "limit")):
+        path, offset = str(request.arguments.get("path", "")), int(request.number("offset", 0))
+        limit = int(request.number("limit", MOST_MEMBERS))
+        return page_reading(row, Selection(path=path, offset=offset, limit=limit))
+    tools = await request.app.gateway.tools(request.principal)
+    limits = {tool.name: tool.max_output_bytes for tool in tools}
+    return execution_reading(row, limit_bytes=limits.get(row.tool_name, DEFAULT_MAX_OUTPUT_BYTES))
 
 
 async def validate_workflow(request: Request) -> CallToolResult:

@@ -15,7 +15,6 @@ from sim_mcp.model.json import Json, JsonObject
 from sim_mcp.model.principal import Permission
 from sim_mcp.model.tool import MAX_ASYNC_TIMEOUT_S, MIN_TIMEOUT_S, Mode
 from sim_mcp.transports.output_schemas import (
-    ANYTHING,
     BOOLEAN,
     ERROR,
     INTEGER,
@@ -149,20 +148,6 @@ ALLOW_WORKFLOW = arguments(
     "workflow_id",
 )
 
-GET_EXECUTION = arguments(
-    {
-        "execution_id": EXECUTION_ID,
-        "wait_s": {
-            "type": "number",
-            "minimum": 0,
-            "maximum": LONGEST_WAIT_S,
-            "default": 0,
-            "description": "Seconds to wait for an unfinished run to end.",
-        },
-    },
-    "execution_id",
-)
-
 RESUME_EXECUTION = arguments(
     {
         "execution_id": EXECUTION_ID,
@@ -203,12 +188,6 @@ RECORD: dict[str, JsonObject] = {
         {"type": "object", "properties": {"context_id": TEXT, "subject": TEXT, "answered_at": TEXT}}
     ),
 }
-
-
-def whole_execution() -> JsonObject:
-    """The answer of `sim_get_execution`."""
-    known: dict[str, Json] = {**execution_properties(), **RECORD, "input": ANYTHING}
-    return {"type": "object", "properties": known}
 
 
 def execution_page() -> JsonObject:

@@ -22,6 +22,7 @@ from sim_mcp.transports.admin_actions import Request
 from sim_mcp.transports.admin_arguments import check_arguments
 from sim_mcp.transports.admin_doubts import Doubt, on_disallowing, on_removing, unconfirmed
 from sim_mcp.transports.output_schemas import BOOLEAN, TEXT, execution_schema
+from sim_mcp.transports.reading_schemas import GET_EXECUTION, whole_execution
 from sim_mcp.transports.setup_schemas import SET_UP, SETUP
 from sim_mcp.transports.setup_tool import refuse_keys, set_up
 from sim_mcp.transports.status_schemas import STATUS
@@ -156,15 +157,15 @@ _TOOLS = (
         name="sim_get_execution",
         title="Get execution",
         description=(
-            "Shows one execution whole: status, output, error, input, times; for a paused one the "
-            "form it waits for. With wait_s it waits for an unfinished run to end: this is how to "
-            "follow a run that answered `processing` or OUTCOME_UNKNOWN, instead of calling its tool "
-            "again."
+            "Shows one execution: status, output, error, input, times; for a paused one the form it waits "
+            "for. With wait_s it waits for an unfinished run to end: this is how to follow a run that "
+            "answered `processing` or OUTCOME_UNKNOWN, instead of calling its tool again. A large output "
+            "is cut; path, offset and limit page through all of it."
         ),
         permission=Permission.VIEW,
         act=do.get_execution,
-        input_schema=schemas.GET_EXECUTION,
-        output_schema=schemas.whole_execution(),
+        input_schema=GET_EXECUTION,
+        output_schema=whole_execution(),
         open_world=True,
     ),
     AdminTool(

@@ -8,7 +8,7 @@ from mcp_types import CompleteResult, Completion, PromptReference, ResourceTempl
 
 from sim_mcp.app import ExecutionFilter
 from sim_mcp.model.principal import Permission, Principal
-from sim_mcp.transports.addresses import EXECUTION_TEMPLATE, WORKFLOW_TEMPLATE
+from sim_mcp.transports.addresses import EXECUTION_TEMPLATE, FILE_TEMPLATE, PAGE_TEMPLATE, WORKFLOW_TEMPLATE
 from sim_mcp.transports.prompts import ONBOARD, TROUBLESHOOT
 
 if TYPE_CHECKING:
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 MOST_VALUES = 100
 """As many as the protocol lets an answer carry."""
-_EXECUTIONS = frozenset({(TROUBLESHOOT, "execution_id"), (EXECUTION_TEMPLATE, "execution_id")})
+_EXECUTIONS = frozenset(
+    (place, "execution_id") for place in (TROUBLESHOOT, EXECUTION_TEMPLATE, PAGE_TEMPLATE, FILE_TEMPLATE)
+)
 _WORKFLOWS = frozenset({(ONBOARD, "workflow_id"), (WORKFLOW_TEMPLATE, "workflow_id")})
 
 

@@ -24,7 +24,7 @@ ANYTHING: JsonObject = {}
 
 TRUNCATED: JsonObject = {
     "type": "object",
-    "description": "Stands in for an output that is too large; sim_get_execution returns it whole.",
+    "description": "Stands in for an output that is not shown whole; sim_get_execution pages through it.",
     "properties": {"truncated": {"const": True}, "size_bytes": INTEGER, "preview": ANYTHING},
     "required": ["truncated", "size_bytes"],
 }

@@ -28,11 +28,16 @@ from sim_mcp.model.tool import WorkflowId
 from sim_mcp.transports import admin_views as views
 from sim_mcp.transports.addresses import (
     EXECUTION_TEMPLATE,
+    FILE_TEMPLATE,
     HISTORY_APP_URI,
     HISTORY_URI,
+    PAGE_TEMPLATE,
     WORKFLOW_TEMPLATE,
+    fields_of,
 )
+from sim_mcp.transports.attachments import blob_of, file_at
 from sim_mcp.transports.cutting import compact
+from sim_mcp.transports.paging import page_json, page_of_row, selection_in
 from sim_mcp.transports.text_files import text_file
 
 if TYPE_CHECKING:
@@ -43,6 +48,7 @@ JSON_TYPE = "application/json"
 APP_TYPE = "text/html;profile=mcp-app"
 """What the MCP Apps extension calls a page that is shown in the chat (SEP-1865)."""
 RECENT = 50
+EXECUTIONS = EXECUTION_TEMPLATE.removesuffix("{execution_id}")
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,255}")
 
 _LISTED = (
@@ -68,6 +74,23 @@ _TEMPLATES = (
         title="Execution",
         description="One execution whole: status, output of any size, error, input without secrets, times.",
         mime_type=JSON_TYPE,
+    ),
+    ResourceTemplate(
+        uri_template=PAGE_TEMPLATE,
+        name="execution_output",
+        title="Output of an execution, in pages",
+        description=(
+            "A page of an execution's output. path: JSON pointer (RFC 6901) into the output, empty for all; "
+            "offset and limit count items, fields or characters. A page has at most 60,000 characters "
+            "and names the address of the next."
+        ),
+        mime_type=JSON_TYPE,
+    ),
+    ResourceTemplate(
+        uri_template=FILE_TEMPLATE,
+        name="execution_file",
+        title="File of an execution",
+        description="A file of an execution's output with its media type. file: JSON pointer to it.",
     ),
     ResourceTemplate(
         uri_template=WORKFLOW_TEMPLATE,
@@ -110,6 +133,9 @@ class Resources:
         try:
             if uri == HISTORY_APP_URI:
                 return _page(uri)
+            address, mark, query = uri.partition("?")
+            if mark:
+                return await self._part(principal, uri, address, query)
             content = await self._content(principal, uri)
         except (NotFound, Forbidden):
             _not_found(uri)
@@ -130,6 +156,20 @@ class Resources:
 
     async def _execution(self, principal: Principal, asked: str) -> Json:
         return views.execution_view(await self._app.runs.get(principal, asked))
+
+    async def _part(self, principal: Principal, uri: str, address: str, query: str) -> ReadResourceResult:
+        """A page or a file of an output. A query is judged before anything is looked up: it tells nothing."""
+        asked = address.removeprefix(EXECUTIONS)
+        if not address.startswith(EXECUTIONS) or not _ID.fullmatch(asked):
+            _not_found(uri)
+        fields = fields_of(query)
+        if [*fields] == ["file"]:
+            row = await self._app.runs.get(principal, asked)
+            return ReadResourceResult(contents=[blob_of(file_at(row.output, fields["file"]), uri)])
+        selection = selection_in(fields)
+        row = await self._app.runs.get(principal, asked)
+        text = compact(page_json(row, page_of_row(row, selection)))
+        return ReadResourceResult(contents=[TextResourceContents(uri=uri, mime_type=JSON_TYPE, text=text)])
 
     async def _workflow(self, principal: Principal, asked: str) -> Json:
         """What is pinned can be told without SIM; what SIM cannot tell now is named as its problem."""

@@ -1,20 +1,20 @@
 """From an execution or an error to the result of a tool call (contract sections 7 and 9).
 
 Structured content is always `{status, execution_id, run_id, workflow_id, duration_ms, output,
-error}`, with `pauses` while a run is paused. Text is the output, or a sentence a model can act on.
+error}`, with `pauses` while a run is paused. Text is the output, or a sentence a model can act on; files
+of the output and the way to the rest of a cut one follow as content of their own.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mcp_types import CallToolResult, ResourceLink, TextContent
+from mcp_types import CallToolResult, TextContent
 
 from sim_mcp.model.errors import ErrorCode
 from sim_mcp.model.execution import Execution, ExecutionError, Status
-from sim_mcp.transports.addresses import execution_uri
-from sim_mcp.transports.cutting import compact, cut, is_cut, size_bytes
 from sim_mcp.transports.output_schemas import flaw_of
+from sim_mcp.transports.outputs import DEFAULT_MAX_OUTPUT_BYTES, shown_output
 from sim_mcp.transports.problems import error_json
 from sim_mcp.transports.sentences import refusal_sentence, state_sentence
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from sim_mcp.model.json import Json, JsonObject
     from sim_mcp.model.tool import WorkflowTool
 
-DEFAULT_MAX_OUTPUT_BYTES = 100_000
 _NOT_SAFE_TO_REPEAT = frozenset({ErrorCode.OUTCOME_UNKNOWN, ErrorCode.TIMEOUT})
 
 
@@ -100,36 +99,16 @@ def execution_json(row: Execution, *, output: Json) -> dict[str, Json]:
 
 def _completed(row: Execution, tool: WorkflowTool | None) -> CallToolResult:
     schema = tool.output_schema if tool else None
-    text = compact(row.output)
-    flaw = flaw_of(row.output, schema) if schema is not None and not is_cut(row.output) else None
     limit_bytes = tool.max_output_bytes if tool else DEFAULT_MAX_OUTPUT_BYTES
-    whole_bytes = size_bytes(text)
-    shown = row.output
-    texts = [text]
-    if whole_bytes > limit_bytes:
-        shown = cut(row.output, whole_bytes=whole_bytes, limit_bytes=limit_bytes)
-        where = f'sim_get_execution(execution_id="{row.id}") returns all of it.'
-        only = f"The run completed. Its output has {whole_bytes} bytes, so only its beginning follows;"
-        texts = [f"{only} {where}", compact(shown)]
+    shown = shown_output(row, limit_bytes=limit_bytes, schema=schema)
+    texts = [" ".join(["The run completed.", *shown.remarks]), shown.text] if shown.remarks else [shown.text]
+    flaw = None if schema is None or shown.has_gaps else flaw_of(row.output, schema)
     if flaw is None:
-        result = text_result(execution_json(row, output=shown), *texts)
+        result = text_result(execution_json(row, output=shown.value), *texts)
     else:
         result = _mismatched(row, flaw, texts)
-    if whole_bytes > limit_bytes:
-        result.content.append(_whole(row, whole_bytes))
+    result.content.extend(shown.blocks)
     return result
-
-
-def _whole(row: Execution, whole_bytes: int) -> ResourceLink:
-    """Where all of a cut output is read."""
-    return ResourceLink(
-        type="resource_link",
-        uri=execution_uri(row.id),
-        name=f"execution {row.id}",
-        title="The whole output",
-        mime_type="application/json",
-        size=whole_bytes,
-    )
 
 
 def _mismatched(row: Execution, flaw: str, texts: list[str]) -> CallToolResult:

@@ -126,8 +126,8 @@ def test_import_writes_one_file_per_deployed_workflow_and_overwrites_none(
     first = invoke("tools", "import", "--all", "--dir", "specs", "--json").json
     written = [each for each in first if each["file"]]
     assert [each["workflow_id"] for each in first if each["skipped"]] == [workflow_id("acme", "undeployed")]
-    assert len(written) == len(list((home / "specs").iterdir())) == 9
-    assert invoke("tools", "lint", "specs", "--json").json == {"tools": {"acme": 9}, "problems": []}
+    assert len(written) == len(list((home / "specs").iterdir())) == 11
+    assert invoke("tools", "lint", "specs", "--json").json == {"tools": {"acme": 11}, "problems": []}
     file = Path(written[0]["file"])
     file.write_text(file.read_text(encoding="utf-8") + "# mine\n", encoding="utf-8")
     again = invoke("tools", "import", "--all", "--dir", "specs", "--json").json
@@ -238,7 +238,7 @@ def test_discover_pages_and_searches(invoke: Invoke, connected: Sandbox) -> None
     page = invoke("tools", "discover", "--limit", "4", "--json").json
     rest = invoke("tools", "discover", "--cursor", page["next_cursor"], "--json").json
     found = [each["workflow_id"] for each in (*page["workflows"], *rest["workflows"])]
-    assert len(set(found)) == len(found) == 10
+    assert len(set(found)) == len(found) == 12
     assert rest["next_cursor"] is None
     table = invoke("tools", "discover")
     assert "Undeployed Draft" in table.out

@@ -257,8 +257,9 @@ async def test_a_large_output_is_cut_for_the_model_and_kept_whole(world: World, 
                 "is_error": False,
                 "text": [
                     [
-                        "The run completed. Its output has 29923 bytes, so only its beginning follows;",
-                        'sim_get_execution(execution_id="id-1") returns all of it.',
+                        "The run completed. Its output has 29923 bytes, so only the beginning follows.",
+                        'Most of it is at path "/result/rows" (500 items): read it in pages with',
+                        'sim_get_execution(execution_id="id-1", path="/result/rows", offset=0).',
                     ],
                     [
                         '{"truncated":true,"size_bytes":29923,"preview":{"result":{"rows":[{"i":0,"text":',
@@ -295,10 +296,13 @@ async def test_a_large_output_is_cut_for_the_model_and_kept_whole(world: World, 
                 },
             }
         )
-        whole = await client.call_tool(
-            "sim_get_execution", {"execution_id": structured(result)["execution_id"]}
-        )
-    assert len(structured(whole)["output"]["result"]["rows"]) == 500
+        execution_id = structured(result)["execution_id"]
+        again = await client.call_tool("sim_get_execution", {"execution_id": execution_id})
+        selected = {"execution_id": execution_id, "path": "/result/rows", "offset": 0}
+        page = structured(await client.call_tool("sim_get_execution", selected))
+    assert structured(again)["output"] == structured(result)["output"]
+    assert [row["i"] for row in page["output"]] == [*range(500)]
+    assert (page["page"]["total"], page["page"]["next"]) == (500, None)
 
 
 async def test_an_output_that_breaks_its_pinned_schema_is_said_so(world: World, era: Era) -> None:

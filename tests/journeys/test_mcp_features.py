@@ -76,9 +76,12 @@ async def test_an_execution_is_read_whole_by_any_of_its_ids(world: World, era: E
         shown = structured(result)
         (link,) = [block for block in result.content if isinstance(block, ResourceLink)]
         assert shown["output"]["truncated"] is True
-        whole = await read(client, str(link.uri))
+        whole = await read(client, f"sim://executions/{shown['execution_id']}")
         assert len(json.dumps(whole["output"])) > 8000
-        assert link.uri == f"sim://executions/{shown['execution_id']}"
+        assert link.uri == f"sim://executions/{shown['execution_id']}?path=/result/rows&offset=0"
+        page = await read(client, str(link.uri))
+        rest = await read(client, page["next"])
+        assert [*page["value"], *rest["value"]] == whole["output"]["result"]["rows"]
         assert await read(client, f"sim://executions/{shown['run_id']}") == whole
         assert (whole["status"], whole["tool_name"]) == ("completed", "large")
 
@@ -130,7 +133,12 @@ async def test_the_history_and_its_page_are_listed(world: World, era: Era) -> No
         )
         templates = (await client.list_resource_templates()).resource_templates
         assert [each.uri_template for each in templates] == snapshot(
-            ["sim://executions/{execution_id}", "sim://workflows/{workflow_id}"]
+            [
+                "sim://executions/{execution_id}",
+                "sim://executions/{execution_id}{?path,offset,limit}",
+                "sim://executions/{execution_id}{?file}",
+                "sim://workflows/{workflow_id}",
+            ]
         )
         history = await read(client, "sim://history")
         assert [row["tool_name"] for row in history["data"]] == ["echo"]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim_mcp.sim.parsing import MAX_DEPTH, cut_large_values, moment_of, parse_json, retry_after_s
+from sim_mcp.sim.parsing import MAX_DEPTH, moment_of, parse_json, retry_after_s
 from sim_mcp.sim.stream import DataLines
 
 NOW = datetime(2026, 8, 21, 10, 0, tzinfo=UTC)
@@ -58,32 +58,6 @@ def test_what_is_no_json_is_refused(raw: bytes) -> None:
 def test_half_a_surrogate_pair_is_mended() -> None:
     """SIM cuts previews in the middle of a character; such a half could never be stored."""
     assert parse_json(rb'{"k\ud83d":["a\ud83d","\ud83d\ude00"]}') == {"k\ufffd": ["a\ufffd", "\U0001f600"]}
-
-
-def test_references_to_large_values_are_made_visible() -> None:
-    """A reference never passes for the value, at any depth, and each is counted."""
-    reference = {
-        "__simLargeValueRef": True,
-        "version": 1,
-        "id": "lv_1",
-        "kind": "array",
-        "size": 9,
-        "preview": [1],
-    }
-    manifest = {
-        "__simLargeArrayManifest": True,
-        "kind": "array",
-        "byteSize": 12,
-        "chunks": [reference],
-        "preview": [],
-    }
-    assert cut_large_values({"rows": reference, "all": [manifest, 1]}) == (
-        {
-            "rows": {"truncated": True, "kind": "array", "size_bytes": 9, "preview": [1]},
-            "all": [{"truncated": True, "kind": "array", "size_bytes": 12, "preview": []}, 1],
-        },
-        2,
-    )
 
 
 @pytest.mark.parametrize(

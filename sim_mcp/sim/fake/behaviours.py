@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, cast
+from functools import partial
+from typing import Any
 
 from sim_mcp.sim.fake.outcomes import Completed, Failed, Outcome, Paused, PausePoint, Plan
+from sim_mcp.sim.fake.stored import MEDIA_TYPES, document, lightened, manifest, reference, stored_file
 from sim_mcp.sim.fake.timing import iso
 from sim_mcp.sim.fake.workflows import Behaviour
-
-LARGE_VALUE_BYTES = 8 * 1024 * 1024
-"""Values above this leave the answer and are replaced by a reference (sim-api 1.6)."""
 
 PUBLIC_URL = "http://localhost:3000"
 """What this SIM believes its address to be. As in many real installations nobody outside can reach it."""
@@ -101,7 +99,40 @@ def _large(occasion: Occasion) -> Outcome:
     count = int(_number(occasion.arguments.get("rows"), 1000.0))
     text = "x" * int(_number(occasion.arguments.get("row_bytes"), 40.0))
     rows = [{"i": at, "text": text} for at in range(count)]
-    return Completed(output=_lightened(_result({"rows": rows}), occasion))
+    light = lightened(_result({"rows": rows}), workflow_id=occasion.workflow_id, run_id=occasion.run_id)
+    return Completed(output=light)
+
+
+def _archive(occasion: Occasion) -> Outcome:
+    """As `large` beyond SIM's limit, but at once."""
+    kept = partial(reference, workflow_id=occasion.workflow_id, run_id=occasion.run_id)
+    invoice = {"invoice": 1, "total": 12.5}
+    match occasion.arguments.get("shape"):
+        case "string":
+            value = kept("string", 9_437_186, "xxxxxxxxxxxxxxxxxxxx")
+        case "object":
+            value = kept("object", 9_437_186, None)
+        case "manifest":
+            value = manifest(
+                120_000, 12_000_000, [invoice], workflow_id=occasion.workflow_id, run_id=occasion.run_id
+            )
+        case _:
+            value = kept("array", 9_437_186, [invoice])
+    return Completed(output=_result({"year": 2025, "invoices": value}))
+
+
+def _chart(occasion: Occasion) -> Outcome:
+    kind = str(occasion.arguments.get("format"))
+    kind = kind if kind in MEDIA_TYPES else "png"
+    name = f"sales.{kind}"
+    drawn = stored_file(
+        name,
+        MEDIA_TYPES[kind],
+        document(kind, int(_number(occasion.arguments.get("bytes"), 0.0))),
+        public_url=PUBLIC_URL,
+        key=f"execution/{occasion.workflow_id}/{occasion.run_id}/{name}",
+    )
+    return Completed(output=_result({"title": "Sales", "chart": drawn}))
 
 
 def _respond(occasion: Occasion) -> Outcome:
@@ -222,42 +253,6 @@ def _number(value: Any, otherwise: float) -> float:
     return float(value)
 
 
-def _lightened(value: Any, occasion: Occasion) -> Any:
-    """Replace what is too heavy by references, from the leaves up."""
-    if _weight_bytes(value) <= LARGE_VALUE_BYTES:
-        return value
-    if isinstance(value, dict):
-        members = cast("dict[str, Any]", value)
-        value = {name: _lightened(each, occasion) for name, each in members.items()}
-        if _weight_bytes(value) <= LARGE_VALUE_BYTES:
-            return value
-    return _reference(value, occasion)
-
-
-def _weight_bytes(value: Any) -> int:
-    return len(json.dumps(value, separators=(",", ":")))
-
-
-def _reference(value: Any, occasion: Occasion) -> dict[str, Any]:
-    kind: str = "object"
-    preview: Any = None
-    if isinstance(value, str):
-        kind, preview = "string", value[:20]
-    elif isinstance(value, list):
-        kind, preview = "array", cast("list[Any]", value)[:1]
-    identity = f"lv_{block_id(occasion.run_id, kind).replace('-', '')[:12]}"
-    return {
-        "__simLargeValueRef": True,
-        "version": 1,
-        "id": identity,
-        "kind": kind,
-        "size": _weight_bytes(value),
-        "key": f"execution/{occasion.workflow_id}/{occasion.run_id}/large-value-{identity}.json",
-        "executionId": occasion.run_id,
-        "preview": preview,
-    }
-
-
 _OUTCOMES: dict[Behaviour, Callable[[Occasion], Outcome]] = {
     "quick": _quick,
     "echo": _echo,
@@ -268,4 +263,6 @@ _OUTCOMES: dict[Behaviour, Callable[[Occasion], Outcome]] = {
     "large": _large,
     "respond": _respond,
     "files": _files,
+    "chart": _chart,
+    "archive": _archive,
 }

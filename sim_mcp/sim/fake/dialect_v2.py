@@ -24,6 +24,7 @@ from sim_mcp.sim.fake.legacy_runs import cancelled, resumable
 from sim_mcp.sim.fake.outcomes import Failed
 from sim_mcp.sim.fake.running import EventStream, wait_for
 from sim_mcp.sim.fake.runs import Mode, NotResumable, Run, Segment
+from sim_mcp.sim.fake.stored import without_content
 from sim_mcp.sim.fake.timing import iso
 from sim_mcp.sim.fake.views import milliseconds, optional_iso, pause_overlay
 from sim_mcp.sim.fake.world import Entry
@@ -156,7 +157,8 @@ async def run(x: Exchange) -> Response:
             "code": "TIMEOUT" if outcome.code == "TIMEOUT" else "EXECUTION_FAILED",
         }
     shown = {**_item(found, x), "paused": pause_overlay(found, x.now), "error": told}
-    shown |= {"output": outcome.output if wanted and outcome is not None else None, "blockOutputs": None}
+    kept = without_content(outcome.output) if wanted and outcome is not None else None
+    shown |= {"output": kept, "blockOutputs": None}
     return JSONResponse({"data": shown})
 
 

@@ -13,6 +13,7 @@ from sim_mcp.sim.fake.exchange import LIMIT, Exchange, Refused, coded, error, ht
 from sim_mcp.sim.fake.outcomes import Failed
 from sim_mcp.sim.fake.running import told, wait_for
 from sim_mcp.sim.fake.runs import NotResumable, Run
+from sim_mcp.sim.fake.stored import without_content
 from sim_mcp.sim.fake.timing import iso
 from sim_mcp.sim.fake.views import (
     milliseconds,
@@ -50,7 +51,7 @@ async def execution(x: Exchange) -> Response:
             "paused": paused,
             "cost": None if ended_at is None else {"total": 0.005},
             "error": told(outcome) if isinstance(outcome, Failed) else None,
-            "finalOutput": outcome.output if wanted and outcome is not None else None,
+            "finalOutput": without_content(outcome.output) if wanted and outcome is not None else None,
             "blockOutputs": None,
         }
     )
@@ -99,7 +100,7 @@ async def job(x: Exchange) -> Response:
         shown["error"] = told(segment.outcome)
     elif state == "completed":
         shown["output"] = {
-            "output": segment.outcome.output,
+            "output": without_content(segment.outcome.output),
             "success": True,
             "executedAt": iso(segment.ends_at),
             "workflowId": run.workflow_id,

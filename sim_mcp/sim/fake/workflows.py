@@ -9,7 +9,19 @@ from typing import Literal
 FieldType = Literal["string", "number", "boolean", "object", "array", "file[]"]
 """The types that a start block's input field may have (sim-api 1.5)."""
 
-Behaviour = Literal["quick", "echo", "slow", "streaming", "failing", "asking", "large", "respond", "files"]
+Behaviour = Literal[
+    "quick",
+    "echo",
+    "slow",
+    "streaming",
+    "failing",
+    "asking",
+    "large",
+    "respond",
+    "files",
+    "chart",
+    "archive",
+]
 """What a workflow does when it runs; see `behaviours.py`."""
 
 _NAMESPACE = uuid.UUID("5a6d5a6d-0000-4000-8000-000000000000")
@@ -82,6 +94,13 @@ _SLOW = InputField(name="seconds", type="number", description="How long", defaul
 _STREAMING = InputField(name="topic", type="string", description="About what")
 _FAILING = InputField(name="status", type="number", description="Borrowed status")
 _FILES = InputField(name="receipts", type="file[]", description="Receipts")
+_CHART = (
+    InputField(name="format", type="string", description="png, wav, csv or pdf", default="png"),
+    InputField(name="bytes", type="number", description="How large the file is", default="0"),
+)
+_ARCHIVE = InputField(
+    name="shape", type="string", description="array, string, object or manifest", default="array"
+)
 
 _COLLECTION: tuple[tuple[str, str, Behaviour, str, tuple[InputField, ...]], ...] = (
     ("quick", "Summarize Timesheets", "quick", "Summarises hours per project.", _TIMESHEET),
@@ -94,6 +113,8 @@ _COLLECTION: tuple[tuple[str, str, Behaviour, str, tuple[InputField, ...]], ...]
     ("respond", "Custom Response", "respond", "Ends in a Response block.", _RESPOND),
     ("undeployed", "Undeployed Draft", "quick", "Not deployed.", _TIMESHEET),
     ("files", "Receipt Upload", "files", "Takes files.", (_FILES,)),
+    ("chart", "Sales Chart", "chart", "Returns a file.", _CHART),
+    ("archive", "Yearly Archive", "archive", "Returns a value that SIM keeps to itself.", (_ARCHIVE,)),
 )
 """What every demo account gets: short name, name, behaviour, description, inputs."""
 
@@ -104,7 +125,7 @@ def workflow_id(account: str, short_name: str) -> str:
     Args:
         account: The account's name.
         short_name: `quick`, `echo`, `slow`, `streaming`, `failing`, `asking`, `large`, `respond`,
-            `undeployed`, or `files`.
+            `undeployed`, `files`, `chart`, or `archive`.
 
     Raises:
         KeyError: No demo workflow is called so.
