@@ -17,12 +17,14 @@ from sim_mcp.transports.cutting import compact
 from sim_mcp.transports.outputs import DEFAULT_MAX_OUTPUT_BYTES
 from sim_mcp.transports.paging import MOST_MEMBERS, Selection
 from sim_mcp.transports.reading import execution_reading, page_reading
-from sim_mcp.transports.results import execution_result, text_result
+from sim_mcp.transports.results import execution_json, execution_result, text_result
+from sim_mcp.transports.sentences import state_sentence, usual_sentence
 
 if TYPE_CHECKING:
     from mcp_types import CallToolResult
 
     from sim_mcp.app import App, Watch
+    from sim_mcp.model.execution import Execution
     from sim_mcp.transports.talk import Talk
 
 
@@ -86,13 +88,13 @@ async def list_executions(request: Request) -> CallToolResult:
 
 
 async def get_execution(request: Request) -> CallToolResult:
-    """`sim_get_execution`."""
+    """`sim_get_execution`. Whoever waits and waits on is told only what can have changed."""
+    wait_s = request.number("wait_s", 0)
     row = await request.app.runs.get(
-        request.principal,
-        request.text("execution_id"),
-        wait_s=request.number("wait_s", 0),
-        watch=request.watch,
+        request.principal, request.text("execution_id"), wait_s=wait_s, watch=request.watch
     )
+    if wait_s > 0 and not row.status.is_settled:
+        return await _going_on(request, row)
     if any(name in request.arguments for name in ("path", "offset", "limit")):
         path, offset = str(request.arguments.get("path", "")), int(request.number("offset", 0))
         limit = int(request.number("limit", MOST_MEMBERS))
@@ -100,6 +102,12 @@ async def get_execution(request: Request) -> CallToolResult:
     tools = await request.app.gateway.tools(request.principal)
     limits = {tool.name: tool.max_output_bytes for tool in tools}
     return execution_reading(row, limit_bytes=limits.get(row.tool_name, DEFAULT_MAX_OUTPUT_BYTES))
+
+
+async def _going_on(request: Request, row: Execution) -> CallToolResult:
+    usual = await request.app.pace.of(row.tenant_id, row.workflow_id) if row.workflow_id else None
+    told = [usual_sentence(usual.p50_s, usual.p95_s, usual.runs)] if usual else []
+    return text_result(execution_json(row, output=None), state_sentence(row), *told)
 
 
 async def validate_workflow(request: Request) -> CallToolResult:
@@ -155,6 +163,7 @@ async def resume_execution(request: Request) -> CallToolResult:
         answer if is_object(answer) else {},
         context_id=request.maybe_text("context_id"),
         wait_s=min(request.app.settings.call_patience_s, LONGEST_WAIT_S),
+        watch=request.watch,
     )
     tools = await request.app.gateway.tools(request.principal)
     return execution_result(row, next((tool for tool in tools if tool.name == row.tool_name), None))

@@ -159,8 +159,8 @@ _TOOLS = (
         description=(
             "Shows one execution: status, output, error, input, times; for a paused one the form it waits "
             "for. With wait_s it waits for an unfinished run to end: this is how to follow a run that "
-            "answered `processing` or OUTCOME_UNKNOWN, instead of calling its tool again. A large output "
-            "is cut; path, offset and limit page through all of it."
+            "answered `processing` or OUTCOME_UNKNOWN, instead of calling its tool again; while it goes on, "
+            "only its state is told. A large output is cut; path, offset and limit page through all of it."
         ),
         permission=Permission.VIEW,
         act=do.get_execution,
