@@ -21,6 +21,7 @@ from sim_mcp.gateway import (
     Runs,
     SetupDesk,
     StatusDesk,
+    TaskDesk,
     Tickets,
 )
 from sim_mcp.model.clock import Clock, SystemClock
@@ -97,6 +98,7 @@ class App:
     tickets: Tickets
     planner: Planner
     pace: Pace
+    tasks: TaskDesk
     store: Store
     facts: Facts
     follower: Follower

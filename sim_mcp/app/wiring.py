@@ -31,6 +31,7 @@ from sim_mcp.gateway import (
     Runs,
     SetupDesk,
     StatusDesk,
+    TaskDesk,
     Tenancy,
     TenantLimits,
     Tickets,
@@ -115,6 +116,7 @@ class Wiring:
     def app(self) -> App:
         """The doors' view of the rooms."""
         gateway = self._gateway()
+        runs = self._runs(gateway)
         pace = Pace(self._store.executions)
         workflows = Curation(
             store=self._store,
@@ -138,7 +140,8 @@ class Wiring:
             settings=self._settings,
             outside=self._outside,
             gateway=gateway,
-            runs=self._runs(gateway),
+            runs=runs,
+            tasks=TaskDesk(tasks=self._store.tasks, runs=runs),
             administration=self._administration,
             setup=SetupDesk(
                 store=self._store, administration=self._administration, clock=self._outside.clock

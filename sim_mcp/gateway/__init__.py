@@ -20,6 +20,7 @@ from sim_mcp.gateway.repeats import Repeats
 from sim_mcp.gateway.runs import Runs
 from sim_mcp.gateway.setup_desk import IssuedLink, SeenLink, SetupDesk
 from sim_mcp.gateway.status import SimHealth, StatusDesk, TenantStatus
+from sim_mcp.gateway.task_desk import TaskDesk
 from sim_mcp.gateway.tenancy import ProcessKey, Tenancy
 from sim_mcp.gateway.tickets import Ticket, Tickets
 from sim_mcp.gateway.waiting import Waiting
@@ -28,6 +29,7 @@ __all__ = [
     "Administration", "Answers", "Attempts", "Audit", "Checkup", "Curation", "Discovery", "Follower",
     "Gateway", "Inputs", "IssuedLink", "Keepsakes", "LiveCalls", "Pace", "Plan", "Planner", "Plans",
     "ProcessKey", "Progress", "Redactor", "Repeats", "Runs", "SeenLink", "SetupDesk", "SetupReport",
-    "SimHealth", "StatusDesk", "Tenancy", "TenantCheckup", "TenantLimits", "TenantStatus", "Ticket",
-    "Tickets", "UsualDuration", "Validation", "Waiting", "Watch", "complaint", "halves", "remedy_for",
+    "SimHealth", "StatusDesk", "TaskDesk", "Tenancy", "TenantCheckup", "TenantLimits", "TenantStatus",
+    "Ticket", "Tickets", "UsualDuration", "Validation", "Waiting", "Watch", "complaint", "halves",
+    "remedy_for",
 ]  # fmt: skip

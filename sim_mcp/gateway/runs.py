@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 CANCEL_WITHIN_S = 20.0
 RESUME_WAIT_S = 30.0
 """How long an answer waits for what comes of it, unless the caller says otherwise."""
+TAKEN_WITHIN_S = 10.0
+"""How long SIM has to take an answer; a sync run holds its reply until the run ends."""
 UNKNOWN = "There is no such execution. `sim_list_executions` shows the known ones."
 
 
@@ -140,7 +142,8 @@ class Runs:
     ) -> Execution:
         """Answer a paused run and let it go on; its row once it is settled, or after `wait_s` seconds.
 
-        Of several answers to the same pause one wins. Cancelling the waiting takes nothing back.
+        However short `wait_s`, SIM gets ten seconds to take the answer or to refuse it. Of several
+        answers to the same pause one wins. Cancelling the waiting takes nothing back.
 
         Raises:
             Forbidden: without the permission EDIT, or the one that the tool wants of approvers.
@@ -156,6 +159,9 @@ class Runs:
         current = await self._find(principal, row.id)
         if not sending.done.is_set():
             current = await self._gateway.follow(current, patience_s=wait_s, watch=watch)
+        if not sending.done.is_set() and wait_s is not None and wait_s < TAKEN_WITHIN_S:
+            await self._gateway.waiting.either(sending.done, TAKEN_WITHIN_S - wait_s)
+            current = await self._find(principal, row.id)
         failure = sending.failure
         if failure is None or (isinstance(failure, OutcomeUnknown) and current.status.is_settled):
             return current

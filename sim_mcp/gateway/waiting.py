@@ -45,6 +45,19 @@ class Waiting:
 
         return await self._until(moved, execution, None, watch, None)
 
+    async def either(self, bell: anyio.Event, pause_s: float) -> None:
+        """Return when `bell` rings or after `pause_s` seconds, whichever comes first."""
+
+        async def sleep() -> None:
+            await self._clock.sleep(pause_s)
+            scope.cancel()
+
+        async with anyio.create_task_group() as group:
+            scope = group.cancel_scope
+            group.start_soon(sleep)
+            await bell.wait()
+            scope.cancel()
+
     async def _until(
         self,
         is_enough: Callable[[Execution], bool],
@@ -69,7 +82,7 @@ class Waiting:
                 if is_enough(row) or (remaining_s is not None and remaining_s <= 0):
                     return row
                 pause_s = LOOK_AGAIN_S if remaining_s is None else min(LOOK_AGAIN_S, remaining_s)
-                await self._either(bell, pause_s)
+                await self.either(bell, pause_s)
 
     def _is_settled(self, row: Execution) -> bool:
         """Final, or waiting for a person; what waits for a time goes on by itself, so it is waited for."""
@@ -77,16 +90,3 @@ class Waiting:
         if at is None:
             return row.status.is_settled
         return (at - self._clock.now()).total_seconds() > LONGEST_TIME_PAUSE_S
-
-    async def _either(self, bell: anyio.Event, pause_s: float) -> None:
-        """Return at the bell or after `pause_s` seconds, whichever comes first."""
-
-        async def sleep() -> None:
-            await self._clock.sleep(pause_s)
-            scope.cancel()
-
-        async with anyio.create_task_group() as group:
-            scope = group.cancel_scope
-            group.start_soon(sleep)
-            await bell.wait()
-            scope.cancel()

@@ -16,12 +16,13 @@ from sim_mcp.store.sealing import Binding, Sealer, load_or_create_key_file, pars
 from sim_mcp.store.setup_links import SetupLinks
 from sim_mcp.store.spent_tickets import SpentTickets
 from sim_mcp.store.store import Store, open_store
+from sim_mcp.store.tasks import Tasks
 from sim_mcp.store.tokens import Token, Tokens
 from sim_mcp.store.tools import StoredTool
 
 __all__ = [
     "ATTACHED", "KEY_HELD_FOR", "Binding", "Change", "ChangeKind", "Claim", "Claims", "ExecutionFilter",
     "Executions", "FileFindings", "Outcome", "Page", "Sealer", "SetupLinks", "SpentTickets", "Store",
-    "StoredConnection", "StoredTool", "Token", "Tokens", "allow_list_owners", "inspect_file",
+    "StoredConnection", "StoredTool", "Tasks", "Token", "Tokens", "allow_list_owners", "inspect_file",
     "load_or_create_key_file", "open_store", "parse_keys", "stored_connections",
 ]  # fmt: skip

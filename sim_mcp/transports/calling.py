@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import anyio
 from mcp_types import InputRequiredResult
@@ -12,6 +12,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from sim_mcp.model.errors import Fault, InvalidInput, SimMcpError
 from sim_mcp.model.execution import Call, Execution, ExecutionId, Status, Trigger
+from sim_mcp.model.tool import Mode
 from sim_mcp.transports.asking import Answer, Asking, Question, stale
 from sim_mcp.transports.cutting import compact
 from sim_mcp.transports.paused_calls import Leg, PausedCalls
@@ -19,6 +20,9 @@ from sim_mcp.transports.plan_results import plan_result
 from sim_mcp.transports.progress import ProgressReporter
 from sim_mcp.transports.results import declined_result, execution_result, unasked_result, with_notes
 from sim_mcp.transports.sentences import attached_sentence, usual_sentence
+from sim_mcp.transports.tasks import TaskCalls, declares_tasks
+
+TaskResult: TypeAlias = dict[str, Any]
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -43,8 +47,17 @@ PREFIX = "sim-mcp/"
 class WorkflowCalls:
     """Performs calls of workflow tools for one server."""
 
-    def __init__(self, app: App, tools: ToolList, *, asking: Asking, is_closing: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        app: App,
+        tools: ToolList,
+        *,
+        asking: Asking,
+        tasks: TaskCalls,
+        is_closing: Callable[[], bool],
+    ) -> None:
         self._app = app
+        self._tasks = tasks
         self._tools = tools
         self._is_closing = is_closing
         self._asking = asking
@@ -52,7 +65,7 @@ class WorkflowCalls:
 
     async def __call__(
         self, ctx: ServerRequestContext[Any, Any], params: CallToolRequestParams, principal: Principal
-    ) -> CallToolResult | InputRequiredResult:
+    ) -> CallToolResult | InputRequiredResult | TaskResult:
         """Call a workflow tool by name, or take up a call whose run asked something.
 
         A client that cancels has its run cancelled at SIM; when only the connection ends, or the
@@ -87,6 +100,8 @@ class WorkflowCalls:
             call = told
         elif params.request_state is not None or params.input_responses:
             raise stale()
+        if tool is not None and tool.mode is Mode.ASYNC and declares_tasks(ctx):
+            return await self._result(leg, tool, lambda: self._begun(leg, call))
         return await self._result(leg, tool, lambda: self._called(leg, call))
 
     def _leg(
@@ -138,19 +153,26 @@ class WorkflowCalls:
             leg.attached = attached_sentence(row, now=self._app.outside.clock.now())
         return await self._paused.going_on(leg, row)
 
+    async def _begun(self, leg: Leg, call: Call) -> Execution | TaskResult:
+        """A task for the execution, unless that is over already."""
+        answered = await self._app.gateway.answer(call, patience_s=0, watch=leg.watch)
+        if answered.execution.status.is_final:
+            return answered.execution
+        return await self._tasks.begin(leg.ctx, leg.principal, answered.execution)
+
     async def _result(
         self,
         leg: Leg,
         tool: WorkflowTool | None,
-        perform: Callable[[], Awaitable[Execution | InputRequiredResult]],
-    ) -> CallToolResult | InputRequiredResult:
+        perform: Callable[[], Awaitable[Execution | InputRequiredResult | TaskResult]],
+    ) -> CallToolResult | InputRequiredResult | TaskResult:
         try:
             row = await perform()
         except anyio.get_cancelled_exc_class():
             if leg.watch.execution_id is not None and self._is_wanted_cancel(leg.ctx):
                 await self._cancel(leg.principal, leg.watch.execution_id)
             raise
-        if isinstance(row, InputRequiredResult):
+        if not isinstance(row, Execution):
             return row
         notes = [*([leg.attached] if leg.attached else []), *leg.notes]
         if row.status in {Status.QUEUED, Status.PROCESSING} and row.workflow_id is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Never
+from typing import TYPE_CHECKING, Any, Never, cast
 
 from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.caching import CacheHint
@@ -48,6 +48,7 @@ from sim_mcp.transports.prompts import Prompts
 from sim_mcp.transports.resources import Resources
 from sim_mcp.transports.results import error_result
 from sim_mcp.transports.talk import HostedPages, Pages, Talk
+from sim_mcp.transports.tasks import TASKS, TaskCalls, TaskParams, TaskUpdateParams
 from sim_mcp.transports.tool_list import ToolList
 
 if TYPE_CHECKING:
@@ -116,6 +117,10 @@ class SimServer(Server[Sessions]):
             on_completion=handlers.complete,
         )
         self.extensions[APPS] = {}
+        self.extensions[TASKS] = {}
+        self.add_request_handler("tasks/get", TaskParams, handlers.tasks.get)
+        self.add_request_handler("tasks/update", TaskUpdateParams, handlers.tasks.update)
+        self.add_request_handler("tasks/cancel", TaskParams, handlers.tasks.cancel)
         self.middleware.append(handlers.remember_session)
 
     @override
@@ -161,8 +166,9 @@ class _Handlers:
         self._own = own
         self._is_closing = False
         self._tools = ToolList(app, admin_tools)
+        self.tasks = TaskCalls(app, self._tools, caller=self._caller)
         self._calls = WorkflowCalls(
-            app, self._tools, asking=self._asking, is_closing=lambda: self._is_closing
+            app, self._tools, asking=self._asking, tasks=self.tasks, is_closing=lambda: self._is_closing
         )
         self._notices = Notices(app)
         self._resources = Resources(app)
@@ -202,7 +208,8 @@ class _Handlers:
             principal = current_principal(self._own)
             admin_tool = self._tools.admin_tools(principal).get(params.name)
             if admin_tool is None:
-                return await self._calls(ctx, params, principal)
+                # The SDK hands results of extensions through as they are, but has no type for them.
+                return cast("CallToolResult", await self._calls(ctx, params, principal))
             is_admin = True
             watch = ProgressReporter(ctx.session)
             talk = Talk(ctx=ctx, params=params, principal=principal, asking=self._asking, pages=self._pages)

@@ -13,3 +13,17 @@ CREATE TABLE spent_tickets (
 );
 
 CREATE INDEX spent_tickets_ending ON spent_tickets (expires_at);
+
+-- Handles that MCP clients of the tasks extension hold to executions; only a hash of the unguessable id is kept.
+CREATE TABLE tasks (
+  tenant_id TEXT NOT NULL,
+  id_hash TEXT NOT NULL,
+  organization_id TEXT,
+  subject TEXT NOT NULL,
+  execution_id TEXT NOT NULL,
+  created_at BIGINT NOT NULL,
+  expires_at BIGINT NOT NULL,
+  PRIMARY KEY (tenant_id, id_hash)
+);
+
+CREATE INDEX tasks_ending ON tasks (expires_at);
