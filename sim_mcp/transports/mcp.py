@@ -47,6 +47,7 @@ from sim_mcp.transports.progress import ProgressReporter
 from sim_mcp.transports.prompts import Prompts
 from sim_mcp.transports.resources import Resources
 from sim_mcp.transports.results import error_result
+from sim_mcp.transports.revisions import for_revision
 from sim_mcp.transports.talk import HostedPages, Pages, Talk
 from sim_mcp.transports.tasks import TASKS, TaskCalls, TaskParams, TaskUpdateParams
 from sim_mcp.transports.tool_list import ToolList
@@ -208,12 +209,15 @@ class _Handlers:
             principal = current_principal(self._own)
             admin_tool = self._tools.admin_tools(principal).get(params.name)
             if admin_tool is None:
+                called = await self._calls(ctx, params, principal)
                 # The SDK hands results of extensions through as they are, but has no type for them.
-                return cast("CallToolResult", await self._calls(ctx, params, principal))
+                known = cast("CallToolResult", called)
+                return known if isinstance(called, dict) else for_revision(called, ctx.protocol_version)
             is_admin = True
             watch = ProgressReporter(ctx.session)
             talk = Talk(ctx=ctx, params=params, principal=principal, asking=self._asking, pages=self._pages)
-            return await admin_tool(self._app, principal, params.arguments or {}, watch=watch, talk=talk)
+            told = await admin_tool(self._app, principal, params.arguments or {}, watch=watch, talk=talk)
+            return for_revision(told, ctx.protocol_version)
         except SimMcpError as error:
             if is_protocol_error(error):
                 _raise_protocol_error(error)

@@ -104,8 +104,8 @@ def _allowed_anywhere(value: Json, *, whole_bytes: int, limit_bytes: int) -> Jso
 def _cut(shown: ShownOutput, row: Execution, *, whole_bytes: int, limit_bytes: int) -> ShownOutput:
     """`shown` cut down to `limit_bytes`, with the way to the rest: a tool for models, a link for clients."""
     value = cut(shown.value, whole_bytes=whole_bytes, limit_bytes=limit_bytes)
-    path = heaviest(row.output)
-    part = at_pointer(row.output, path)
+    path = heaviest(shown.value, weight=len(shown.text))
+    part = at_pointer(shown.value, path)
     count = members_in(part)
     members = "items" if is_array(part) else "fields" if is_object(part) else "characters"
     most = (

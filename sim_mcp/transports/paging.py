@@ -163,17 +163,19 @@ def uri_of(row: Execution, selection: Selection) -> str:
     return page_uri(row.id, path=selection.path, offset=selection.offset, limit=limit)
 
 
-def heaviest(output: Json) -> str:
-    """Where paging begins best: the array, text or object that makes up most of `output`."""
-    pointer, value, weight = "", output, len(compact(output))
+def heaviest(output: Json, *, weight: int) -> str:
+    """Where paging begins best: the array, text or object that is most of `output`, which has `weight`.
+
+    Weights are characters of JSON.
+    """
+    pointer, value = "", output
     while is_object(value) and value:
-        name, heavy = max(value.items(), key=lambda member: len(compact(member[1])))
-        heavy_weight = len(compact(heavy))
-        is_paged = is_object(heavy) or is_array(heavy) or isinstance(heavy, str)
+        weights = {name: len(compact(member)) for name, member in value.items()}
+        name = max(weights, key=weights.__getitem__)
         deeper = below(pointer, name)
-        if not is_paged or 2 * heavy_weight < weight or len(deeper) > LONGEST_POINTER:
+        if members_in(value[name]) is None or 2 * weights[name] < weight or len(deeper) > LONGEST_POINTER:
             break
-        pointer, value, weight = deeper, heavy, heavy_weight
+        pointer, value, weight = deeper, value[name], weights[name]
     return pointer
 
 

@@ -25,6 +25,7 @@ from sim_mcp.model.principal import Permission, Principal
 from sim_mcp.model.tool import WorkflowId
 from sim_mcp.transports import admin_views as views
 from sim_mcp.transports.cutting import cut, size_bytes
+from sim_mcp.transports.outputs import shown_output
 from sim_mcp.transports.sentences import state_sentence
 from sim_mcp.transports.text_files import text_file
 
@@ -111,7 +112,7 @@ class Prompts:
 
     async def _troubleshoot(self, principal: Principal, asked: str) -> str:
         row = await self._app.runs.get(principal, asked)
-        facts = _facts(views.execution_view(row))
+        facts = _facts({**views.execution_view(row), "output": shown_output(row).value})
         return text_file("troubleshoot_execution.txt").format(
             asked=row.id, sentence=json.dumps(state_sentence(row), ensure_ascii=False), facts=facts
         )

@@ -14,6 +14,7 @@ from mcp_types import INVALID_PARAMS, ListToolsResult, Tool, ToolAnnotations
 from sim_mcp.model.principal import Permission, Principal
 from sim_mcp.transports.admin_tools import AdminTool, AdminTools, admin_tools_for
 from sim_mcp.transports.output_schemas import workflow_schema
+from sim_mcp.transports.outputs import DEFAULT_MAX_OUTPUT_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 PAGE_SIZE = 100
 MOST_REMEMBERED = 256
+RESULT_SIZE = "anthropic/maxResultSizeChars"
+"""Claude Code cuts results at 25,000 tokens, unless the tool says here that it may have more characters."""
+MOST_RESULT_SIZE = 500_000
 _CURSOR = re.compile(r"[01]:[a-z0-9_]{1,64}")
 
 _Key: TypeAlias = "tuple[str, str | None, frozenset[Permission]]"
@@ -77,7 +81,9 @@ class ToolList:
 
 def listed(tool: WorkflowTool) -> Tool:
     """A workflow tool as `tools/list` shows it."""
+    more = tool.max_output_bytes > DEFAULT_MAX_OUTPUT_BYTES
     return Tool(
+        _meta={RESULT_SIZE: min(tool.max_output_bytes + 2_000, MOST_RESULT_SIZE)} if more else None,
         name=tool.name,
         title=tool.title,
         description=tool.description,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -359,3 +360,24 @@ async def test_an_unknown_page_is_html_as_recorded(acme: httpx.AsyncClient, numb
     answer = await acme.get(path)
     assert answer.status_code == recorded(number).status
     assert answer.headers["content-type"] == recorded(number).headers["content-type"]
+
+
+@pytest.mark.parametrize("number", ["128", "431"])
+async def test_what_is_stored_has_the_recorded_members(fake: FakeSim, number: str) -> None:
+    """A file as it is sent once, and the reference that stands for a value of more than 8 MiB."""
+    recording = recorded(number)
+    name, fields = ("chart", {"format": "csv"}) if number == "431" else ("archive", {"shape": "string"})
+    async with open_client(fake) as client:
+        answer = await client.post(f"{flow(name)}/execute", json=fields)
+        v2 = await client.post(f"{flow2(name)}/execute", json={"input": fields})
+        run = answer.json()["executionId"]
+        later = await client.get(f"{flow(name)}/executions/{run}", params={"includeOutput": "true"})
+    outputs = (answer.json()["output"], v2.json()["data"]["output"], later.json()["finalOutput"])
+    if number == "431":
+        now, at_once, afterwards = (each["result"]["chart"] for each in outputs)
+        assert {*now} == {*at_once} == {*recording.body["output"]["result"]["docs"][0]}
+        assert {*afterwards} == {*now} - {"base64"}
+    else:
+        for each in outputs:
+            kept = each["result"]["invoices"]
+            assert list(kept) == re.findall(r'"(\w+)":', recording.body.partition('"text":')[2])[: len(kept)]

@@ -27,6 +27,7 @@ from sim_mcp.transports.paging import Selection
 from sim_mcp.transports.reading import execution_reading, page_reading
 from sim_mcp.transports.reading_schemas import whole_execution
 from sim_mcp.transports.results import execution_result
+from sim_mcp.transports.revisions import for_revision
 from tests.journeys.mcp_clients import structured, words
 from tests.transports.test_results import ROW, values
 
@@ -377,3 +378,27 @@ def test_an_execution_without_output_says_why(status: Status, words_of_it: str) 
     with pytest.raises(InvalidInput, match=words_of_it):
         page_reading(replace(ROW, output=None, status=status), Selection(path="/rows"))
     assert structured(page_reading(replace(ROW, output=None, status=status), Selection()))["output"] is None
+
+
+@pytest.mark.parametrize(
+    ("revision", "kinds"),
+    [
+        ("2024-11-05", ["text", "text", "text", "text", "resource", "text"]),
+        ("2025-03-26", ["text", "text", "text", "audio", "resource", "text"]),
+        ("2025-06-18", ["text", "text", "resource_link", "audio", "resource", "resource_link"]),
+        ("2026-07-28", ["text", "text", "resource_link", "audio", "resource", "resource_link"]),
+    ],
+)
+def test_a_client_gets_no_block_that_its_revision_does_not_know(revision: str, kinds: list[str]) -> None:
+    """Audio came with 2025-03-26, links with 2025-06-18; an unknown block can cost the whole result."""
+    output: Json = [
+        file("application/zip", b"x" * (MOST_ATTACHED_BYTES + 1), "big.zip"),
+        file("audio/wav", document("wav", 0)),
+        file("application/pdf", b"%PDF-1.4"),
+        ["x" * 100] * 2_000,
+    ]
+    result = for_revision(execution_result(replace(ROW, output=output)), revision)
+    assert [block.type for block in result.content] == kinds
+    if revision < "2025-06-18":
+        assert "big.zip, application/zip: sim://executions/e-1?file=/0" in words(result)
+        assert "sim://executions/e-1?path=&offset=0" in words(result)
