@@ -30,6 +30,7 @@ from sim_mcp.gateway import (
     Repeats,
     Runs,
     SetupDesk,
+    SimBudget,
     StatusDesk,
     Tenancy,
     TenantLimits,
@@ -96,6 +97,7 @@ class Wiring:
             breakers=self._breakers,
             audit=self._audit,
             live=self._live,
+            budget=SimBudget(store=store, clock=clock),
             clock=clock,
         )
         self._administration = Administration(

@@ -19,6 +19,7 @@ from sim_mcp.gateway.remedies import complaint, halves, remedy_for
 from sim_mcp.gateway.repeats import Repeats
 from sim_mcp.gateway.runs import Runs
 from sim_mcp.gateway.setup_desk import IssuedLink, SeenLink, SetupDesk
+from sim_mcp.gateway.sim_budget import SimBudget
 from sim_mcp.gateway.status import SimHealth, StatusDesk, TenantStatus
 from sim_mcp.gateway.tenancy import ProcessKey, Tenancy
 from sim_mcp.gateway.tickets import Ticket, Tickets
@@ -28,6 +29,6 @@ __all__ = [
     "Administration", "Answers", "Attempts", "Audit", "Checkup", "Curation", "Discovery", "Follower",
     "Gateway", "Inputs", "IssuedLink", "Keepsakes", "LiveCalls", "Pace", "Plan", "Planner", "Plans",
     "ProcessKey", "Progress", "Redactor", "Repeats", "Runs", "SeenLink", "SetupDesk", "SetupReport",
-    "SimHealth", "StatusDesk", "Tenancy", "TenantCheckup", "TenantLimits", "TenantStatus", "Ticket",
-    "Tickets", "UsualDuration", "Validation", "Waiting", "Watch", "complaint", "halves", "remedy_for",
+    "SimBudget", "SimHealth", "StatusDesk", "Tenancy", "TenantCheckup", "TenantLimits", "TenantStatus",
+    "Ticket", "Tickets", "UsualDuration", "Validation", "Waiting", "Watch", "complaint", "halves", "remedy_for",
 ]  # fmt: skip

@@ -8,25 +8,34 @@ of many processes exactly one asks. Nothing here ever starts a run.
 from __future__ import annotations
 
 import logging
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import anyio
 
 from sim_mcp.gateway.audit import LEASE_S, Audit
 from sim_mcp.gateway.forms import with_pauses
 from sim_mcp.gateway.live import LiveCalls
-from sim_mcp.gateway.outcomes import lost_run_error, next_check_at
+from sim_mcp.gateway.outcomes import LONGEST_CHECK_S, lost_run_error, next_check_at
+from sim_mcp.gateway.sim_budget import ASKED_LIMIT, SimBudget
+from sim_mcp.gateway.stopping import CANCEL_FOR_S, cancel_at_sim, is_to_be_cancelled
 from sim_mcp.gateway.tenancy import Tenancy
 from sim_mcp.model.clock import Clock
 from sim_mcp.model.errors import ErrorCode, NotConfigured, SimError, SimMcpError, SimNotFound
-from sim_mcp.model.execution import Execution, ExecutionError, Status
+from sim_mcp.model.execution import Execution, ExecutionError, ExecutionId, Status
 from sim_mcp.model.integration import Integration
+from sim_mcp.model.pauses import goes_on_at
 from sim_mcp.model.run import Run, RunId
 from sim_mcp.model.tool import Mode, WorkflowId
 from sim_mcp.resilience import Breakers
-from sim_mcp.sim import SimClients
+from sim_mcp.sim import SimClients, metered
 from sim_mcp.store import Store
+
+if TYPE_CHECKING:
+    from sim_mcp.sim import SimClient
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +46,22 @@ EXTRA_S = 3600.0
 LEAST_FOLLOWED_S = 86_400.0
 ROUND_S = 1.0
 RENEW_S = LEASE_S / 3
+REST_S = 2.0
+"""How long a row is left alone after a look when somebody only wants to know."""
 PER_ROUND = 4
-"""Runs asked about in one round: 4 a second stays below SIM's 300 requests a minute and address."""
+"""Runs asked about in one round."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """One look at a row that was claimed: the how-manieth, and whether its time had come.
+
+    Only a due row has no living keeper, so only then a run may be given up.
+    """
+
+    execution: Execution
+    number: int
+    is_due: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +84,7 @@ class Follower:
         breakers: Breakers,
         audit: Audit,
         live: LiveCalls,
+        budget: SimBudget,
         clock: Clock,
     ) -> None:
         self._store = store
@@ -69,9 +93,11 @@ class Follower:
         self._breakers = breakers
         self._audit = audit
         self._live = live
+        self._budget = budget
         self._clock = clock
         self._kicked = anyio.Event()
         self._renewed_s = clock.monotonic()
+        self._glances: dict[ExecutionId, float] = {}
 
     def kick(self) -> None:
         """Look for due rows now instead of at the next round."""
@@ -94,39 +120,126 @@ class Follower:
             await self._rest()
 
     async def round(self) -> int:
-        """Renew the leases of live calls, then ask SIM about due rows; how many were looked at."""
+        """Renew the leases of live calls, then ask SIM about due rows; how many were looked at.
+
+        Without budget nothing is looked at; the rows stay due, and their turn comes.
+        """
         await self._renew_leases()
         due = await self._store.executions.due(self._clock.now(), limit=PER_ROUND, per_tenant=2)
+        granted = await self._budget.looks(len(due)) if due else 0
         async with anyio.create_task_group() as group:
-            for execution, seen_at in due:
-                group.start_soon(self._claim_and_look, execution, seen_at)
-        return len(due)
+            for execution, seen_at in due[:granted]:
+                group.start_soon(self._look_at_due, execution, seen_at)
+        return granted
 
     async def look(self, execution: Execution) -> None:
-        """Ask SIM about one unfinished row now and write down the answer. Never raises our errors."""
+        """Ask SIM about one unfinished row now, and write down the answer, because something was done to it.
+
+        Without budget the row is due at once instead. Never raises errors of SIM.
+        """
+        if not await self._budget.looks(1):
+            now = self._clock.now()
+            await self._store.executions.schedule(execution.tenant_id, execution.id, at=now)
+            return
+        with self._counted():
+            now = self._clock.now()
+            number = await self._store.executions.claim_now(
+                execution.tenant_id, execution.id, at=now, until=self._claimed_until(now)
+            )
+            if number:
+                await self._try(_Look(execution=execution, number=number, is_due=False))
+
+    async def glance(self, execution: Execution) -> None:
+        """As `look`, because somebody wants to know: not within 2 s of any look, and only within a share.
+
+        What waits for a time is left alone until then.
+        """
+        now = self._clock.now()
+        goes_on = goes_on_at(execution)
+        if (goes_on is not None and goes_on > now) or not self._may_glance(execution):
+            return
+        if not await self._budget.looks(1, limit=ASKED_LIMIT):
+            return
+        with self._counted():
+            number = await self._store.executions.claim_now(
+                execution.tenant_id, execution.id, at=now, until=self._claimed_until(now), rest_s=REST_S
+            )
+            if number:
+                await self._try(_Look(execution=execution, number=number, is_due=False))
+
+    async def _look_at_due(self, execution: Execution, seen_at: datetime) -> None:
+        with self._counted():
+            now = self._clock.now()
+            number = await self._store.executions.claim(
+                execution.tenant_id, execution.id, seen=seen_at, at=now, until=self._claimed_until(now)
+            )
+            if number:
+                await self._try(_Look(execution=execution, number=number, is_due=True))
+
+    async def _try(self, look: _Look) -> None:
+        execution = look.execution
         try:
-            await self._look(execution)
+            await self._look(look)
         except SimMcpError as error:
             log.info("execution %s could not be followed up: %s", execution.id, error.message)
-            await self._postpone_or_close(execution, error)
+            await self._postpone_or_close(look, error)
 
-    async def _claim_and_look(self, execution: Execution, seen_at: datetime) -> None:
-        until = self._clock.now() + timedelta(seconds=LEASE_S * 2)
-        if await self._store.executions.claim(execution.tenant_id, execution.id, seen=seen_at, until=until):
-            await self.look(execution)
-
-    async def _look(self, execution: Execution) -> None:
+    async def _look(self, look: _Look) -> None:
+        execution = look.execution
         if execution.run_id is None or execution.workflow_id is None:
             await self._close_never_sent(execution)
+            return
+        goes_on = goes_on_at(execution)
+        is_early = goes_on is not None and goes_on > self._clock.now()
+        if look.is_due and is_early and not self._is_cancelling(execution):
+            await self._audit.hand_over(execution, execution.error, after_s=self._wait_s(look))
             return
         integration = await self._tenancy.find(execution.tenant_id, execution.organization_id)
         if integration is None or not integration.has_api_key:
             await self._close_unknowable(execution, "The SIM account was disconnected")
             return
-        found = await self._ask(execution, integration)
+        found = await self._ask(look, integration)
         if found.run is not None:
-            await self._record(execution, found.run)
-        elif self._age_s(execution) < GRACE_S:
+            await self._record(look, found.run)
+        else:
+            await self._record_absence(look, integration)
+
+    async def _ask(self, look: _Look, integration: Integration) -> _Found:
+        execution = look.execution
+        breaker = self._breakers.of(integration.tenant_id, integration.base_url)
+        client = await self._clients.get(integration)
+        workflow_id, run_id = WorkflowId(execution.workflow_id or ""), RunId(execution.run_id or "")
+        with breaker.guard():
+            if look.is_due and self._is_cancelling(execution):
+                await self._cancel_again(client, execution)
+            try:
+                run = await client.run(workflow_id, run_id, job_id=execution.job_id)
+            except SimNotFound:
+                return _Found(is_absent=True)
+        return _Found(run=await with_pauses(client, workflow_id, run_id, run))
+
+    async def _cancel_again(self, client: SimClient, execution: Execution) -> None:
+        """The run is asked about in any case: a cancel that is refused again changes nothing."""
+        try:
+            await cancel_at_sim(client, execution)
+        except SimError as error:
+            log.info("SIM did not cancel the run of execution %s: %s", execution.id, error.message)
+
+    async def _record(self, look: _Look, run: Run) -> None:
+        execution = look.execution
+        if not run.status.is_final and self._is_overdue(execution):
+            await self._close_unknowable(execution, "The run did not end in time")
+            return
+        late = execution.error is not None and execution.error.code is ErrorCode.TIMEOUT
+        if late and run.status in {Status.CANCELLED, Status.FAILED}:
+            await self._audit.close(execution, Status.FAILED, execution.error)
+            return
+        secrets = await self._audit.keepsakes.of(execution)
+        await self._audit.settle(execution, run, secrets, looks=look.number)
+
+    async def _record_absence(self, look: _Look, integration: Integration) -> None:
+        execution = look.execution
+        if not look.is_due or self._age_s(execution) < GRACE_S or self._may_still_arrive(execution):
             await self._audit.hand_over(execution, execution.error, after_s=min(GRACE_S / 6, 5.0))
         elif execution.settings_revision != integration.revision:
             await self._close_unknowable(execution, "The SIM settings changed")
@@ -135,38 +248,57 @@ class Follower:
         else:
             await self._close_never_sent(execution)
 
-    async def _ask(self, execution: Execution, integration: Integration) -> _Found:
-        breaker = self._breakers.of(integration.tenant_id, integration.base_url)
-        client = await self._clients.get(integration)
-        workflow_id, run_id = WorkflowId(execution.workflow_id or ""), RunId(execution.run_id or "")
-        with breaker.guard():
-            try:
-                run = await client.run(workflow_id, run_id, job_id=execution.job_id)
-            except SimNotFound:
-                return _Found(is_absent=True)
-        return _Found(run=await with_pauses(client, workflow_id, run_id, run))
+    def _may_still_arrive(self, execution: Execution) -> bool:
+        """Whether a live call may stand behind a row whose lease is not renewed because of a cancel."""
+        asked_at = execution.cancel_requested_at
+        if asked_at is None:
+            return False
+        return (self._clock.now() - asked_at).total_seconds() < CANCEL_FOR_S + 2 * LEASE_S
 
-    async def _record(self, execution: Execution, run: Run) -> None:
-        if not run.status.is_final and self._is_overdue(execution):
-            await self._close_unknowable(execution, "The run did not end in time")
-            return
-        late = execution.error is not None and execution.error.code is ErrorCode.TIMEOUT
-        if late and run.status in {Status.CANCELLED, Status.FAILED}:
-            await self._audit.close(execution, Status.FAILED, execution.error)
-            return
-        await self._audit.settle(execution, run, await self._audit.keepsakes.of(execution))
+    def _is_cancelling(self, execution: Execution) -> bool:
+        return is_to_be_cancelled(execution, self._clock.now())
 
-    async def _postpone_or_close(self, execution: Execution, error: SimMcpError) -> None:
+    async def _postpone_or_close(self, look: _Look, error: SimMcpError) -> None:
+        execution = look.execution
         if self._is_overdue(execution):
             await self._close_unknowable(execution, "SIM did not answer until the follow-up ended")
             return
-        at = next_check_at(execution, execution.status, now=self._clock.now())
-        wait_s = (at - self._clock.now()).total_seconds()
+        wait_s = self._wait_s(look)
         if isinstance(error, SimError | NotConfigured) and error.retry_after_s:
-            wait_s = max(wait_s, error.retry_after_s)
+            wait_s = max(wait_s, min(error.retry_after_s, LONGEST_CHECK_S))
         await self._audit.hand_over(execution, execution.error, after_s=wait_s)
 
+    def _wait_s(self, look: _Look) -> float:
+        now = self._clock.now()
+        return (next_check_at(look.execution, looks=look.number, now=now) - now).total_seconds()
+
+    def _claimed_until(self, now: datetime) -> datetime:
+        return now + timedelta(seconds=LEASE_S * 2)
+
+    def _may_glance(self, execution: Execution) -> bool:
+        """Whether this process has not just looked for somebody: a tight loop costs no write then."""
+        self._glances = {each: at_s for each, at_s in self._glances.items() if self._is_recent(at_s)}
+        if execution.id in self._glances:
+            return False
+        self._glances[execution.id] = self._clock.monotonic()
+        return True
+
+    def _is_recent(self, at_s: float) -> bool:
+        return self._clock.monotonic() - at_s < REST_S
+
+    @contextmanager
+    def _counted(self) -> Generator[None]:
+        """What the block asks of SIM comes off the budget, of which one look was granted."""
+        with metered() as meter:
+            try:
+                yield
+            finally:
+                self._budget.used(meter.sent)
+
     async def _close_never_sent(self, execution: Execution) -> None:
+        if execution.cancel_requested_at is not None:
+            await self._audit.close(execution, Status.CANCELLED, None, nothing_ran=True)
+            return
         error = ExecutionError(
             code=ErrorCode.SIM_UNAVAILABLE,
             message="The run was never started: SIM has no record of it. It is safe to call again.",
@@ -193,7 +325,8 @@ class Follower:
             return
         self._renewed_s = now_s
         until = self._clock.now() + timedelta(seconds=LEASE_S)
-        await self._store.executions.keep(self._live.ids(), until=until)
+        cancelled_before = self._clock.now() - timedelta(seconds=CANCEL_FOR_S)
+        await self._store.executions.keep(self._live.ids(), until=until, cancelled_before=cancelled_before)
 
     async def _rest(self) -> None:
         with anyio.CancelScope() as scope:

@@ -132,6 +132,7 @@ class Executions(ExecutionHistory, FollowUps):
         changed: dict[str, Value] = {
             "status": to.value,
             "finished_at": columns.micros(at) if to.is_final else None,
+            "looks": 0,  # after a change the waits between looks begin anew
         }
         if to.is_final:
             changed["sealed_secrets"] = None
@@ -188,7 +189,7 @@ class Executions(ExecutionHistory, FollowUps):
         to be looked at by `follow_up_at` should the winner die.
         """
         touched = await self.database.execute(
-            "UPDATE executions SET status = ?, answers = ?, pauses = NULL, follow_up_at = ?"
+            "UPDATE executions SET status = ?, answers = ?, pauses = NULL, looks = 0, follow_up_at = ?"
             " WHERE tenant_id = ? AND id = ? AND status = ? AND COALESCE(answers, '') = ?",
             [
                 *(Status.PROCESSING, answers_text([*execution.answers, answer])),

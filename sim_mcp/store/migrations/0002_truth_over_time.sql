@@ -13,3 +13,18 @@ CREATE TABLE spent_tickets (
 );
 
 CREATE INDEX spent_tickets_ending ON spent_tickets (expires_at);
+
+-- looked_at, looks: when SIM was last asked about the run, and how often since its status changed.
+ALTER TABLE executions ADD COLUMN looked_at BIGINT;
+
+ALTER TABLE executions ADD COLUMN looks BIGINT NOT NULL DEFAULT 0;
+
+-- The one budget of questions to SIM that all replicas share: the present window, and what it gave last.
+CREATE TABLE sim_budget (
+  id INTEGER PRIMARY KEY,
+  window_at BIGINT NOT NULL,
+  spent BIGINT NOT NULL,
+  granted BIGINT NOT NULL
+);
+
+INSERT INTO sim_budget (id, window_at, spent, granted) VALUES (1, 0, 0, 0);
