@@ -9,6 +9,7 @@ from sim_mcp.gateway.checkup import Checkup, TenantCheckup
 from sim_mcp.gateway.curation import Curation, Discovery, Validation
 from sim_mcp.gateway.follow_up import Follower
 from sim_mcp.gateway.inputs import Inputs
+from sim_mcp.gateway.inquiry import Inquiry
 from sim_mcp.gateway.keepsake import Keepsakes
 from sim_mcp.gateway.live import LiveCalls, Progress, Watch
 from sim_mcp.gateway.pace import Pace, UsualDuration
@@ -27,8 +28,9 @@ from sim_mcp.gateway.waiting import Waiting
 
 __all__ = [
     "Administration", "Answers", "Attempts", "Audit", "Checkup", "Curation", "Discovery", "Follower",
-    "Gateway", "Inputs", "IssuedLink", "Keepsakes", "LiveCalls", "Pace", "Plan", "Planner", "Plans",
-    "ProcessKey", "Progress", "Redactor", "Repeats", "Runs", "SeenLink", "SetupDesk", "SetupReport",
-    "SimBudget", "SimHealth", "StatusDesk", "Tenancy", "TenantCheckup", "TenantLimits", "TenantStatus",
-    "Ticket", "Tickets", "UsualDuration", "Validation", "Waiting", "Watch", "complaint", "halves", "remedy_for",
+    "Gateway", "Inputs", "Inquiry", "IssuedLink", "Keepsakes", "LiveCalls", "Pace", "Plan", "Planner",
+    "Plans", "ProcessKey", "Progress", "Redactor", "Repeats", "Runs", "SeenLink", "SetupDesk",
+    "SetupReport", "SimBudget", "SimHealth", "StatusDesk", "Tenancy", "TenantCheckup", "TenantLimits",
+    "TenantStatus", "Ticket", "Tickets", "UsualDuration", "Validation", "Waiting", "Watch", "complaint",
+    "halves", "remedy_for",
 ]  # fmt: skip

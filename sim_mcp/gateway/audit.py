@@ -142,7 +142,7 @@ class Audit:
     async def settle(self, execution: Execution, run: Run, secrets: Secrets, *, looks: int = 0) -> bool:
         """Move the row to what SIM said of its run; unfinished runs are handed to the follower.
 
-        `looks` is how often SIM was asked about the run in its present status: the waits grow with it.
+        `looks` is how often SIM was asked about the run since it began or was paused: the waits grow with it.
         """
         judge = partial(outcome_of, run, secrets=secrets, redactor=self._redactor)
         # Masking megabytes takes a while: nobody else's call may wait for it.
@@ -194,9 +194,11 @@ class Audit:
     ) -> bool:
         now = self._clock.now()
         due_at = None
+        # A run that comes to a pause or leaves it is waited for as if it had just begun.
+        begins_anew = status is not execution.status and Status.PAUSED in {status, execution.status}
         if not status.is_final:
             after = replace(execution, status=status, pauses=outcome.pauses or execution.pauses)
-            due_at = next_check_at(after, looks=looks if status is execution.status else 0, now=now)
+            due_at = next_check_at(after, looks=0 if begins_anew else looks, now=now)
         moved = False
         try:
             with anyio.move_on_after(LAST_WRITE_LIMIT_S, shield=True):
@@ -213,6 +215,7 @@ class Audit:
                         at=now,
                         follow_up_at=due_at,
                         frees_key=frees_key,
+                        looks=0 if begins_anew else None,
                     )
         except StoreUnavailable as error:
             log.error(  # noqa: TRY400 - the cause is named; a stack of ours adds nothing

@@ -10,32 +10,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 import anyio
 
 from sim_mcp.gateway.audit import LEASE_S, Audit
-from sim_mcp.gateway.forms import with_pauses
+from sim_mcp.gateway.inquiry import Inquiry, Look
 from sim_mcp.gateway.live import LiveCalls
 from sim_mcp.gateway.outcomes import LONGEST_CHECK_S, lost_run_error, next_check_at
 from sim_mcp.gateway.sim_budget import ASKED_LIMIT, SimBudget
-from sim_mcp.gateway.stopping import CANCEL_FOR_S, cancel_at_sim, is_to_be_cancelled
+from sim_mcp.gateway.stopping import CANCEL_FOR_S, is_to_be_cancelled, may_still_arrive
 from sim_mcp.gateway.tenancy import Tenancy
 from sim_mcp.model.clock import Clock
-from sim_mcp.model.errors import ErrorCode, NotConfigured, SimError, SimMcpError, SimNotFound
+from sim_mcp.model.errors import ErrorCode, NotConfigured, SimError, SimMcpError
 from sim_mcp.model.execution import Execution, ExecutionError, ExecutionId, Status
 from sim_mcp.model.integration import Integration
 from sim_mcp.model.pauses import goes_on_at
-from sim_mcp.model.run import Run, RunId
-from sim_mcp.model.tool import Mode, WorkflowId
-from sim_mcp.resilience import Breakers
-from sim_mcp.sim import SimClients, metered
+from sim_mcp.model.run import Run
+from sim_mcp.model.tool import Mode
+from sim_mcp.sim import metered
 from sim_mcp.store import Store
-
-if TYPE_CHECKING:
-    from sim_mcp.sim import SimClient
 
 log = logging.getLogger(__name__)
 
@@ -52,26 +46,6 @@ PER_ROUND = 4
 """Runs asked about in one round."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Look:
-    """One look at a row that was claimed: the how-manieth, and whether its time had come.
-
-    Only a due row has no living keeper, so only then a run may be given up.
-    """
-
-    execution: Execution
-    number: int
-    is_due: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
-    """What one look at SIM taught: a run, or why there is none to see."""
-
-    run: Run | None = None
-    is_absent: bool = False
-
-
 class Follower:
     """One per process."""
 
@@ -80,8 +54,7 @@ class Follower:
         *,
         store: Store,
         tenancy: Tenancy,
-        clients: SimClients,
-        breakers: Breakers,
+        inquiry: Inquiry,
         audit: Audit,
         live: LiveCalls,
         budget: SimBudget,
@@ -89,14 +62,14 @@ class Follower:
     ) -> None:
         self._store = store
         self._tenancy = tenancy
-        self._clients = clients
-        self._breakers = breakers
+        self._inquiry = inquiry
         self._audit = audit
         self._live = live
         self._budget = budget
         self._clock = clock
         self._kicked = anyio.Event()
         self._renewed_s = clock.monotonic()
+        self._began_at, self._began_s = clock.now(), clock.monotonic()
         self._glances: dict[ExecutionId, float] = {}
 
     def kick(self) -> None:
@@ -147,7 +120,7 @@ class Follower:
                 execution.tenant_id, execution.id, at=now, until=self._claimed_until(now)
             )
             if number:
-                await self._try(_Look(execution=execution, number=number, is_due=False))
+                await self._try(Look(execution=execution, number=number, is_due=False))
 
     async def glance(self, execution: Execution) -> None:
         """As `look`, because somebody wants to know: not within 2 s of any look, and only within a share.
@@ -165,7 +138,7 @@ class Follower:
                 execution.tenant_id, execution.id, at=now, until=self._claimed_until(now), rest_s=REST_S
             )
             if number:
-                await self._try(_Look(execution=execution, number=number, is_due=False))
+                await self._try(Look(execution=execution, number=number, is_due=False))
 
     async def _look_at_due(self, execution: Execution, seen_at: datetime) -> None:
         with self._counted():
@@ -174,9 +147,9 @@ class Follower:
                 execution.tenant_id, execution.id, seen=seen_at, at=now, until=self._claimed_until(now)
             )
             if number:
-                await self._try(_Look(execution=execution, number=number, is_due=True))
+                await self._try(Look(execution=execution, number=number, is_due=True))
 
-    async def _try(self, look: _Look) -> None:
+    async def _try(self, look: Look) -> None:
         execution = look.execution
         try:
             await self._look(look)
@@ -184,48 +157,27 @@ class Follower:
             log.info("execution %s could not be followed up: %s", execution.id, error.message)
             await self._postpone_or_close(look, error)
 
-    async def _look(self, look: _Look) -> None:
+    async def _look(self, look: Look) -> None:
         execution = look.execution
         if execution.run_id is None or execution.workflow_id is None:
             await self._close_never_sent(execution)
             return
         goes_on = goes_on_at(execution)
         is_early = goes_on is not None and goes_on > self._clock.now()
-        if look.is_due and is_early and not self._is_cancelling(execution):
+        if look.is_due and is_early and not is_to_be_cancelled(execution, self._clock.now()):
             await self._audit.hand_over(execution, execution.error, after_s=self._wait_s(look))
             return
         integration = await self._tenancy.find(execution.tenant_id, execution.organization_id)
         if integration is None or not integration.has_api_key:
             await self._close_unknowable(execution, "The SIM account was disconnected")
             return
-        found = await self._ask(look, integration)
-        if found.run is not None:
-            await self._record(look, found.run)
+        run = await self._inquiry.ask(look, integration)
+        if run is not None:
+            await self._record(look, run)
         else:
             await self._record_absence(look, integration)
 
-    async def _ask(self, look: _Look, integration: Integration) -> _Found:
-        execution = look.execution
-        breaker = self._breakers.of(integration.tenant_id, integration.base_url)
-        client = await self._clients.get(integration)
-        workflow_id, run_id = WorkflowId(execution.workflow_id or ""), RunId(execution.run_id or "")
-        with breaker.guard():
-            if look.is_due and self._is_cancelling(execution):
-                await self._cancel_again(client, execution)
-            try:
-                run = await client.run(workflow_id, run_id, job_id=execution.job_id)
-            except SimNotFound:
-                return _Found(is_absent=True)
-        return _Found(run=await with_pauses(client, workflow_id, run_id, run))
-
-    async def _cancel_again(self, client: SimClient, execution: Execution) -> None:
-        """The run is asked about in any case: a cancel that is refused again changes nothing."""
-        try:
-            await cancel_at_sim(client, execution)
-        except SimError as error:
-            log.info("SIM did not cancel the run of execution %s: %s", execution.id, error.message)
-
-    async def _record(self, look: _Look, run: Run) -> None:
+    async def _record(self, look: Look, run: Run) -> None:
         execution = look.execution
         if not run.status.is_final and self._is_overdue(execution):
             await self._close_unknowable(execution, "The run did not end in time")
@@ -237,9 +189,10 @@ class Follower:
         secrets = await self._audit.keepsakes.of(execution)
         await self._audit.settle(execution, run, secrets, looks=look.number)
 
-    async def _record_absence(self, look: _Look, integration: Integration) -> None:
+    async def _record_absence(self, look: Look, integration: Integration) -> None:
         execution = look.execution
-        if not look.is_due or self._age_s(execution) < GRACE_S or self._may_still_arrive(execution):
+        may_come = self._age_s(execution) < GRACE_S or may_still_arrive(execution, self._clock.now())
+        if may_come or not look.is_due:
             await self._audit.hand_over(execution, execution.error, after_s=min(GRACE_S / 6, 5.0))
         elif execution.settings_revision != integration.revision:
             await self._close_unknowable(execution, "The SIM settings changed")
@@ -248,17 +201,7 @@ class Follower:
         else:
             await self._close_never_sent(execution)
 
-    def _may_still_arrive(self, execution: Execution) -> bool:
-        """Whether a live call may stand behind a row whose lease is not renewed because of a cancel."""
-        asked_at = execution.cancel_requested_at
-        if asked_at is None:
-            return False
-        return (self._clock.now() - asked_at).total_seconds() < CANCEL_FOR_S + 2 * LEASE_S
-
-    def _is_cancelling(self, execution: Execution) -> bool:
-        return is_to_be_cancelled(execution, self._clock.now())
-
-    async def _postpone_or_close(self, look: _Look, error: SimMcpError) -> None:
+    async def _postpone_or_close(self, look: Look, error: SimMcpError) -> None:
         execution = look.execution
         if self._is_overdue(execution):
             await self._close_unknowable(execution, "SIM did not answer until the follow-up ended")
@@ -268,7 +211,7 @@ class Follower:
             wait_s = max(wait_s, min(error.retry_after_s, LONGEST_CHECK_S))
         await self._audit.hand_over(execution, execution.error, after_s=wait_s)
 
-    def _wait_s(self, look: _Look) -> float:
+    def _wait_s(self, look: Look) -> float:
         now = self._clock.now()
         return (next_check_at(look.execution, looks=look.number, now=now) - now).total_seconds()
 
@@ -311,7 +254,11 @@ class Follower:
         await self._audit.close(execution, Status.FAILED, lost_run_error(message))
 
     def _age_s(self, execution: Execution) -> float:
-        return (self._clock.now() - (execution.started_at or execution.created_at)).total_seconds()
+        """How old the run surely is: a clock that was set forward makes nothing older."""
+        now, began_at = self._clock.now(), execution.started_at or execution.created_at
+        passed_s = self._clock.monotonic() - self._began_s
+        set_forward_s = max(0.0, (now - self._began_at).total_seconds() - passed_s)
+        return (now - began_at).total_seconds() - set_forward_s
 
     def _is_overdue(self, execution: Execution) -> bool:
         if execution.status is Status.PAUSED:

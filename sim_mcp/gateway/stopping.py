@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 CANCEL_FOR_S = 60.0
 """How long after the request SIM is asked again to cancel a run that goes on."""
+LEASES_BACK_S = 30.0
+"""After that time every living call surely has its lease again."""
 _FOLLOWED = (
     "The run goes on as far as is known, and is followed to its real end: look with sim_get_execution."
 )
@@ -31,6 +33,12 @@ def is_to_be_cancelled(row: Execution, now: datetime) -> bool:
         return False
     # A request in the future is from before the clock went back; it stays good until it is over.
     return (now - asked_at).total_seconds() < CANCEL_FOR_S
+
+
+def may_still_arrive(row: Execution, now: datetime) -> bool:
+    """Whether a living call may stand behind a due row: while its cancel is repeated no lease is renewed."""
+    asked_at = row.cancel_requested_at
+    return asked_at is not None and (now - asked_at).total_seconds() < CANCEL_FOR_S + LEASES_BACK_S
 
 
 async def cancel_at_sim(client: SimClient, row: Execution) -> Cancellation:

@@ -46,7 +46,11 @@ _DUE = """
 SELECT e.* FROM (
   SELECT tenant_id, id, follow_up_at,
          ROW_NUMBER() OVER (PARTITION BY tenant_id ORDER BY follow_up_at, id) AS place
-  FROM executions WHERE follow_up_at <= ? OR follow_up_at > ?
+  FROM (
+    SELECT tenant_id, id, follow_up_at FROM executions WHERE follow_up_at <= ?
+    UNION ALL
+    SELECT tenant_id, id, follow_up_at FROM executions WHERE follow_up_at > ?
+  ) AS due
 ) AS ranked
 JOIN executions AS e ON e.tenant_id = ranked.tenant_id AND e.id = ranked.id
 WHERE ranked.place <= ? AND e.follow_up_at IS NOT NULL
@@ -78,7 +82,7 @@ class FollowUps(ExecutionTable):
     ) -> int:
         """Take, at `at`, the row whose due time was `seen`, until `until`.
 
-        Returns the number of this look since the row's status changed, from 1. Of many claimers exactly
+        Returns the number of this look since the run began or was paused, from 1. Of many claimers exactly
         one gets it; the others get 0, and so does who comes within `REST_S` of the last look.
 
         Raises:

@@ -14,7 +14,7 @@ CREATE TABLE spent_tickets (
 
 CREATE INDEX spent_tickets_ending ON spent_tickets (expires_at);
 
--- looked_at, looks: when SIM was last asked about the run, and how often since its status changed.
+-- looked_at, looks: when SIM was last asked about the run, and how often since it began or was paused.
 ALTER TABLE executions ADD COLUMN looked_at BIGINT;
 
 ALTER TABLE executions ADD COLUMN looks BIGINT NOT NULL DEFAULT 0;
