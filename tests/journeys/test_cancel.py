@@ -155,9 +155,9 @@ async def test_a_cancel_that_overtakes_its_run_is_not_lost(
     """SIM gets the cancel before the run: the run is stopped once SIM knows it, within the minute."""
     sim = FakeSim(time=clock, v2_enabled=dialect == "v2")
     async with open_world(tmp_path, clock=clock, sim=sim) as world:
-        await world.allow("acme", "slow", timeout_s=600)
+        await world.allow("acme", "slow", timeout_s=300)
         sim.script(faults.NotFound404(), verb="cancel")
-        row = await world.app.gateway.call(world.call("acme", "slow", {"seconds": 300}), patience_s=0)
+        row = await world.app.gateway.call(world.call("acme", "slow", {"seconds": 200}), patience_s=0)
         with anyio.fail_after(PATIENCE_S):
             while not world.started:  # the call is live: it waits for the end of its run
                 await anyio.lowlevel.checkpoint()
