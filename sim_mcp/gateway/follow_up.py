@@ -116,9 +116,7 @@ class Follower:
             return
         with self._counted():
             now = self._clock.now()
-            number = await self._store.executions.claim_now(
-                execution.tenant_id, execution.id, at=now, until=self._claimed_until(now)
-            )
+            number = await self._store.executions.claim_now(execution.tenant_id, execution.id, at=now)
             if number:
                 await self._try(Look(execution=execution, number=number, is_due=False))
 
@@ -135,7 +133,7 @@ class Follower:
             return
         with self._counted():
             number = await self._store.executions.claim_now(
-                execution.tenant_id, execution.id, at=now, until=self._claimed_until(now), rest_s=REST_S
+                execution.tenant_id, execution.id, at=now, rest_s=REST_S
             )
             if number:
                 await self._try(Look(execution=execution, number=number, is_due=False))
@@ -191,8 +189,10 @@ class Follower:
 
     async def _record_absence(self, look: Look, integration: Integration) -> None:
         execution = look.execution
+        if not look.is_due:
+            return  # its keeper lives, or it comes due
         may_come = self._age_s(execution) < GRACE_S or may_still_arrive(execution, self._clock.now())
-        if may_come or not look.is_due:
+        if may_come:
             await self._audit.hand_over(execution, execution.error, after_s=min(GRACE_S / 6, 5.0))
         elif execution.settings_revision != integration.revision:
             await self._close_unknowable(execution, "The SIM settings changed")
@@ -203,6 +203,8 @@ class Follower:
 
     async def _postpone_or_close(self, look: Look, error: SimMcpError) -> None:
         execution = look.execution
+        if not look.is_due:
+            return
         if self._is_overdue(execution):
             await self._close_unknowable(execution, "SIM did not answer until the follow-up ended")
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 
 from sim_mcp.gateway.answers import Answers
 from sim_mcp.gateway.audit import Audit
@@ -10,6 +11,7 @@ from sim_mcp.gateway.call import Gateway
 from sim_mcp.gateway.follow_up import Follower
 from sim_mcp.gateway.insisting import insisted
 from sim_mcp.gateway.live import LiveCalls, Watch
+from sim_mcp.gateway.outcomes import FIRST_CHECK_S
 from sim_mcp.gateway.stopping import cancel_at_sim, not_cancelled
 from sim_mcp.gateway.tenancy import Tenancy
 from sim_mcp.model.clock import Clock
@@ -124,6 +126,8 @@ class Runs:
             current = await self._find(principal, row.id)
         if current.status.is_final:
             return current
+        soon = self._clock.now() + timedelta(seconds=FIRST_CHECK_S)  # to be cancelled again
+        await self._store.executions.schedule(current.tenant_id, current.id, at=soon)
         if answer is None or (isinstance(answer, Cancellation) and answer.accepted):
             return current
         raise not_cancelled(current, answer)

@@ -33,13 +33,18 @@ FURTHEST_S = 1800.0
 """No due time is further ahead than this, unless the clock went back."""
 
 # A look in the future is from before the clock went back: it keeps nobody out.
-_LOOK = (
-    "UPDATE executions SET follow_up_at = ?, looked_at = ?, looks = looks + 1"
-    " WHERE tenant_id = ? AND id = ? AND finished_at IS NULL"
-    " AND (looked_at IS NULL OR looked_at <= ? OR looked_at > ?)"
-)
-_LOOK_DUE = _LOOK + " AND follow_up_at = ? RETURNING looks"
-_LOOK_NOW = _LOOK + " RETURNING looks"
+_LOOK_NOW = """
+UPDATE executions SET looked_at = ?, looks = looks + 1
+WHERE tenant_id = ? AND id = ? AND finished_at IS NULL
+  AND (looked_at IS NULL OR looked_at <= ? OR looked_at > ?)
+RETURNING looks
+"""
+_LOOK_DUE = """
+UPDATE executions SET looked_at = ?, looks = looks + 1, follow_up_at = ?
+WHERE follow_up_at = ? AND tenant_id = ? AND id = ? AND finished_at IS NULL
+  AND (looked_at IS NULL OR looked_at <= ? OR looked_at > ?)
+RETURNING looks
+"""
 
 # The tenants take turns: everybody's first due row comes before anybody's second.
 _DUE = """
@@ -90,36 +95,33 @@ class FollowUps(ExecutionTable):
         """
         if until == seen:
             raise ValueError("a claim must reach beyond the due time it was seen with")
-        return await self._begin_look(tenant_id, execution_id, seen=seen, at=at, until=until, rest_s=REST_S)
+        lease = [columns.micros(until), columns.micros(seen)]
+        return await self._begin_look(_LOOK_DUE, lease, tenant_id, execution_id, at=at, rest_s=REST_S)
 
     async def claim_now(
-        self,
-        tenant_id: TenantId,
-        execution_id: ExecutionId,
-        *,
-        at: datetime,
-        until: datetime,
-        rest_s: float = 0.0,
+        self, tenant_id: TenantId, execution_id: ExecutionId, *, at: datetime, rest_s: float = 0.0
     ) -> int:
-        """Take an unfinished row whether or not it is due; as `claim`, but 0 only within `rest_s`."""
-        return await self._begin_look(tenant_id, execution_id, seen=None, at=at, until=until, rest_s=rest_s)
+        """Note a look at an unfinished row, due or not, and leave its due time to whoever keeps it.
+
+        As `claim`, but 0 only within `rest_s` of the last look.
+        """
+        return await self._begin_look(_LOOK_NOW, [], tenant_id, execution_id, at=at, rest_s=rest_s)
 
     async def _begin_look(
         self,
+        sql: str,
+        lease: Sequence[Value],
         tenant_id: TenantId,
         execution_id: ExecutionId,
         *,
-        seen: datetime | None,
         at: datetime,
-        until: datetime,
         rest_s: float,
     ) -> int:
-        values: list[Value] = [columns.micros(until), columns.micros(at), tenant_id, execution_id]
-        values += [columns.micros(at - timedelta(seconds=rest_s)), columns.micros(at)]
-        if seen is not None:
-            values.append(columns.micros(seen))
+        rested = [columns.micros(at - timedelta(seconds=rest_s)), columns.micros(at)]
         async with self.database.transaction() as transaction:
-            row = await transaction.fetch_one(_LOOK_DUE if seen is not None else _LOOK_NOW, values)
+            row = await transaction.fetch_one(
+                sql, [columns.micros(at), *lease, tenant_id, execution_id, *rested]
+            )
         return 0 if row is None else columns.whole(row, "looks")
 
     async def keep(
