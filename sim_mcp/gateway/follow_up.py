@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 import anyio
 
 from sim_mcp.gateway.audit import LEASE_S, Audit
-from sim_mcp.gateway.inquiry import Inquiry, Look
+from sim_mcp.gateway.inquiry import REST_S, Glances, Inquiry, Look
 from sim_mcp.gateway.live import LiveCalls
 from sim_mcp.gateway.outcomes import LONGEST_CHECK_S, lost_run_error, next_check_at
 from sim_mcp.gateway.sim_budget import ASKED_LIMIT, SimBudget
@@ -23,7 +23,7 @@ from sim_mcp.gateway.stopping import CANCEL_FOR_S, is_to_be_cancelled, may_still
 from sim_mcp.gateway.tenancy import Tenancy
 from sim_mcp.model.clock import Clock
 from sim_mcp.model.errors import ErrorCode, NotConfigured, SimError, SimMcpError
-from sim_mcp.model.execution import Execution, ExecutionError, ExecutionId, Status
+from sim_mcp.model.execution import Execution, ExecutionError, Status
 from sim_mcp.model.integration import Integration
 from sim_mcp.model.pauses import goes_on_at
 from sim_mcp.model.run import Run
@@ -40,8 +40,6 @@ EXTRA_S = 3600.0
 LEAST_FOLLOWED_S = 86_400.0
 ROUND_S = 1.0
 RENEW_S = LEASE_S / 3
-REST_S = 2.0
-"""How long a row is left alone after a look when somebody only wants to know."""
 PER_ROUND = 4
 """Runs asked about in one round."""
 
@@ -70,7 +68,7 @@ class Follower:
         self._kicked = anyio.Event()
         self._renewed_s = clock.monotonic()
         self._began_at, self._began_s = clock.now(), clock.monotonic()
-        self._glances: dict[ExecutionId, float] = {}
+        self._glances = Glances(clock)
 
     def kick(self) -> None:
         """Look for due rows now instead of at the next round."""
@@ -127,7 +125,7 @@ class Follower:
         """
         now = self._clock.now()
         goes_on = goes_on_at(execution)
-        if (goes_on is not None and goes_on > now) or not self._may_glance(execution):
+        if (goes_on is not None and goes_on > now) or not self._glances.may_look(execution.id):
             return
         if not await self._budget.looks(1, limit=ASKED_LIMIT):
             return
@@ -219,17 +217,6 @@ class Follower:
 
     def _claimed_until(self, now: datetime) -> datetime:
         return now + timedelta(seconds=LEASE_S * 2)
-
-    def _may_glance(self, execution: Execution) -> bool:
-        """Whether this process has not just looked for somebody: a tight loop costs no write then."""
-        self._glances = {each: at_s for each, at_s in self._glances.items() if self._is_recent(at_s)}
-        if execution.id in self._glances:
-            return False
-        self._glances[execution.id] = self._clock.monotonic()
-        return True
-
-    def _is_recent(self, at_s: float) -> bool:
-        return self._clock.monotonic() - at_s < REST_S
 
     @contextmanager
     def _counted(self) -> Generator[None]:

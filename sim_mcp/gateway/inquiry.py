@@ -10,7 +10,7 @@ from sim_mcp.gateway.forms import with_pauses
 from sim_mcp.gateway.stopping import cancel_at_sim, is_to_be_cancelled
 from sim_mcp.model.clock import Clock
 from sim_mcp.model.errors import SimError, SimNotFound
-from sim_mcp.model.execution import Execution
+from sim_mcp.model.execution import Execution, ExecutionId
 from sim_mcp.model.integration import Integration
 from sim_mcp.model.run import Run, RunId
 from sim_mcp.model.tool import WorkflowId
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from sim_mcp.sim import SimClient
 
 log = logging.getLogger(__name__)
+
+REST_S = 2.0
+"""How long a row is left alone after a look when somebody only wants to know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,3 +73,20 @@ class Inquiry:
             await cancel_at_sim(client, execution)
         except SimError as error:
             log.info("SIM did not cancel the run of execution %s: %s", execution.id, error.message)
+
+
+class Glances:
+    """Whom this process looked up for somebody a moment ago: a client in a tight loop costs no write then."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._recent: dict[ExecutionId, float] = {}
+
+    def may_look(self, execution_id: ExecutionId) -> bool:
+        """Whether it is long enough ago; if so, it counts as looked up now."""
+        now_s = self._clock.monotonic()
+        self._recent = {each: at_s for each, at_s in self._recent.items() if now_s - at_s < REST_S}
+        if execution_id in self._recent:
+            return False
+        self._recent[execution_id] = now_s
+        return True
