@@ -112,11 +112,7 @@ class Follower:
             now = self._clock.now()
             await self._store.executions.schedule(execution.tenant_id, execution.id, at=now)
             return
-        with self._counted():
-            now = self._clock.now()
-            number = await self._store.executions.claim_now(execution.tenant_id, execution.id, at=now)
-            if number:
-                await self._try(Look(execution=execution, number=number, is_due=False))
+        await self._look_now(execution, rest_s=0.0)
 
     async def glance(self, execution: Execution) -> None:
         """As `look`, because somebody wants to know: not within 2 s of any look, and only within a share.
@@ -129,18 +125,23 @@ class Follower:
             return
         if not await self._budget.looks(1, limit=ASKED_LIMIT):
             return
+        await self._look_now(execution, rest_s=REST_S)
+
+    async def _look_now(self, execution: Execution, *, rest_s: float) -> None:
+        ids, now = (execution.tenant_id, execution.id), self._clock.now()
         with self._counted():
-            number = await self._store.executions.claim_now(
-                execution.tenant_id, execution.id, at=now, rest_s=REST_S
-            )
-            if number:
+            if number := await self._store.executions.claim_now(*ids, at=now, rest_s=rest_s):
                 await self._try(Look(execution=execution, number=number, is_due=False))
 
     async def _look_at_due(self, execution: Execution, seen_at: datetime) -> None:
         with self._counted():
             now = self._clock.now()
             number = await self._store.executions.claim(
-                execution.tenant_id, execution.id, seen=seen_at, at=now, until=self._claimed_until(now)
+                execution.tenant_id,
+                execution.id,
+                seen=seen_at,
+                at=now,
+                until=now + timedelta(seconds=LEASE_S * 2),
             )
             if number:
                 await self._try(Look(execution=execution, number=number, is_due=True))
@@ -214,9 +215,6 @@ class Follower:
     def _wait_s(self, look: Look) -> float:
         now = self._clock.now()
         return (next_check_at(look.execution, looks=look.number, now=now) - now).total_seconds()
-
-    def _claimed_until(self, now: datetime) -> datetime:
-        return now + timedelta(seconds=LEASE_S * 2)
 
     @contextmanager
     def _counted(self) -> Generator[None]:
