@@ -134,10 +134,8 @@ class Executions(ExecutionHistory, FollowUps):
             "status": to.value,
             "finished_at": columns.micros(at) if to.is_final else None,
         }
-        if to.is_final:
-            changed["sealed_secrets"] = None
-        if looks is not None:
-            changed["looks"] = looks
+        changed |= {"sealed_secrets": None} if to.is_final else {}
+        changed |= {} if looks is None else {"looks": looks}
         if frees_key:
             changed |= {"key_claim": None, "key_digest": None}
         if to.is_final or follow_up_at is not None:
