@@ -21,6 +21,7 @@ from sim_mcp.gateway import (
     Follower,
     Gateway,
     Inputs,
+    Inquiry,
     Keepsakes,
     LiveCalls,
     Pace,
@@ -30,6 +31,7 @@ from sim_mcp.gateway import (
     Repeats,
     Runs,
     SetupDesk,
+    SimBudget,
     StatusDesk,
     TaskDesk,
     Tenancy,
@@ -93,10 +95,10 @@ class Wiring:
         self._follower = Follower(
             store=store,
             tenancy=tenancy,
-            clients=clients,
-            breakers=self._breakers,
+            inquiry=Inquiry(clients=clients, breakers=self._breakers, clock=clock),
             audit=self._audit,
             live=self._live,
+            budget=SimBudget(store=store, clock=clock),
             clock=clock,
         )
         self._administration = Administration(

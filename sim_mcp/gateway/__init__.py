@@ -9,6 +9,7 @@ from sim_mcp.gateway.checkup import Checkup, TenantCheckup
 from sim_mcp.gateway.curation import Curation, Discovery, Validation
 from sim_mcp.gateway.follow_up import Follower
 from sim_mcp.gateway.inputs import Inputs
+from sim_mcp.gateway.inquiry import Inquiry
 from sim_mcp.gateway.keepsake import Keepsakes
 from sim_mcp.gateway.live import LiveCalls, Progress, Watch
 from sim_mcp.gateway.pace import Pace, UsualDuration
@@ -19,6 +20,7 @@ from sim_mcp.gateway.remedies import complaint, halves, remedy_for
 from sim_mcp.gateway.repeats import Repeats
 from sim_mcp.gateway.runs import Runs
 from sim_mcp.gateway.setup_desk import IssuedLink, SeenLink, SetupDesk
+from sim_mcp.gateway.sim_budget import SimBudget
 from sim_mcp.gateway.status import SimHealth, StatusDesk, TenantStatus
 from sim_mcp.gateway.task_desk import TaskDesk
 from sim_mcp.gateway.tenancy import ProcessKey, Tenancy
@@ -27,9 +29,9 @@ from sim_mcp.gateway.waiting import Waiting
 
 __all__ = [
     "Administration", "Answers", "Attempts", "Audit", "Checkup", "Curation", "Discovery", "Follower",
-    "Gateway", "Inputs", "IssuedLink", "Keepsakes", "LiveCalls", "Pace", "Plan", "Planner", "Plans",
-    "ProcessKey", "Progress", "Redactor", "Repeats", "Runs", "SeenLink", "SetupDesk", "SetupReport",
-    "SimHealth", "StatusDesk", "TaskDesk", "Tenancy", "TenantCheckup", "TenantLimits", "TenantStatus",
-    "Ticket", "Tickets", "UsualDuration", "Validation", "Waiting", "Watch", "complaint", "halves",
-    "remedy_for",
+    "Gateway", "Inputs", "Inquiry", "IssuedLink", "Keepsakes", "LiveCalls", "Pace", "Plan", "Planner",
+    "Plans", "ProcessKey", "Progress", "Redactor", "Repeats", "Runs", "SeenLink", "SetupDesk",
+    "SetupReport", "SimBudget", "SimHealth", "StatusDesk", "TaskDesk", "Tenancy", "TenantCheckup",
+    "TenantLimits", "TenantStatus", "Ticket", "Tickets", "UsualDuration", "Validation", "Waiting",
+    "Watch", "complaint", "halves", "remedy_for",
 ]  # fmt: skip

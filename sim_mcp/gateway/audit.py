@@ -139,12 +139,15 @@ class Audit:
             follow_up_at=now + timedelta(seconds=LEASE_S),
         )
 
-    async def settle(self, execution: Execution, run: Run, secrets: Secrets) -> bool:
-        """Move the row to what SIM said of its run; unfinished runs are handed to the follower."""
+    async def settle(self, execution: Execution, run: Run, secrets: Secrets, *, looks: int = 0) -> bool:
+        """Move the row to what SIM said of its run; unfinished runs are handed to the follower.
+
+        `looks` is how often SIM was asked about the run since it began or was paused: the waits grow with it.
+        """
         judge = partial(outcome_of, run, secrets=secrets, redactor=self._redactor)
         # Masking megabytes takes a while: nobody else's call may wait for it.
         outcome = await self._workbench.run_over(execution.tenant_id, run.output, judge)
-        return await self._move(execution, run.status, outcome)
+        return await self._move(execution, run.status, outcome, looks=looks)
 
     async def fail(self, execution: Execution, error: SimMcpError, secrets: Secrets) -> bool:
         """Close the row: the call ended without a run, and its idempotency key is free again."""
@@ -181,10 +184,21 @@ class Audit:
         return moved
 
     async def _move(
-        self, execution: Execution, status: Status, outcome: Outcome, *, frees_key: bool = False
+        self,
+        execution: Execution,
+        status: Status,
+        outcome: Outcome,
+        *,
+        frees_key: bool = False,
+        looks: int = 0,
     ) -> bool:
         now = self._clock.now()
-        due_at = None if status.is_final else next_check_at(execution, status, now=now)
+        due_at = None
+        # A run that comes to a pause or leaves it is waited for as if it had just begun.
+        begins_anew = status is not execution.status and Status.PAUSED in {status, execution.status}
+        if not status.is_final:
+            after = replace(execution, status=status, pauses=outcome.pauses or execution.pauses)
+            due_at = next_check_at(after, looks=0 if begins_anew else looks, now=now)
         moved = False
         try:
             with anyio.move_on_after(LAST_WRITE_LIMIT_S, shield=True):
@@ -201,6 +215,7 @@ class Audit:
                         at=now,
                         follow_up_at=due_at,
                         frees_key=frees_key,
+                        looks=0 if begins_anew else None,
                     )
         except StoreUnavailable as error:
             log.error(  # noqa: TRY400 - the cause is named; a stack of ours adds nothing

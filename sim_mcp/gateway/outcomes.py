@@ -9,9 +9,11 @@ from datetime import datetime, timedelta
 
 from sim_mcp.gateway.masking import Secrets
 from sim_mcp.gateway.redaction import Redactor
+from sim_mcp.gateway.stopping import is_to_be_cancelled
 from sim_mcp.model.errors import ErrorCode, SimMcpError
 from sim_mcp.model.execution import Execution, ExecutionError, Status
 from sim_mcp.model.json import Json, JsonObject, is_array, is_object
+from sim_mcp.model.pauses import goes_on_at
 from sim_mcp.model.run import PausePoint, Run
 from sim_mcp.store import Outcome
 
@@ -19,7 +21,11 @@ MAX_STORED_INPUT_BYTES = 256 * 1024
 MAX_STORED_OUTPUT_BYTES = 16 * 1024 * 1024
 FIRST_CHECK_S = 2.0
 SLOWEST_CHECK_S = 15.0
-SLOWEST_PAUSED_CHECK_S = 300.0
+FIRST_PAUSED_CHECK_S = 15.0
+SLOWEST_PAUSED_CHECK_S = 240.0
+CANCELLING_CHECK_S = 8.0
+LONGEST_CHECK_S = 900.0
+"""No due time is set further ahead: so one that is tells that the clock went back."""
 
 
 def outcome_of(run: Run, *, secrets: Secrets, redactor: Redactor) -> Outcome:
@@ -92,22 +98,29 @@ def pause_to_json(pause: PausePoint) -> JsonObject:
 
 
 def next_check_at(
-    execution: Execution,
-    status: Status,
+    row: Execution,
     *,
+    looks: int,
     now: datetime,
     jitter: Callable[[], float] = random.random,
 ) -> datetime:
-    """When to ask SIM about an unfinished run again.
+    """When to ask SIM again about the unfinished `row`, as it stands after its look number `looks`.
 
-    The wait grows with the age of the run, from 2 s to 15 s (300 s while it waits for a person),
-    with up to 25 % added so that many runs do not ask in step.
+    The wait doubles from 2 s to 15 s, and from 15 s to 240 s while the run waits for a person, with up to
+    25 % added so that many runs do not ask in step. A run that waits for a time is left alone until then.
+    One that is to be cancelled is asked about every few seconds.
     """
-    began_at = execution.started_at or execution.created_at
-    age_s = max(0.0, (now - began_at).total_seconds())
-    slowest_s = SLOWEST_PAUSED_CHECK_S if status is Status.PAUSED else SLOWEST_CHECK_S
-    wait_s = min(slowest_s, max(FIRST_CHECK_S, age_s / 2)) * (1 + 0.25 * jitter())
-    return now + timedelta(seconds=wait_s)
+    goes_on = goes_on_at(row)
+    if goes_on is not None and goes_on > now:
+        at = goes_on + timedelta(seconds=0.25 * jitter())
+        return min(at, now + timedelta(seconds=LONGEST_CHECK_S))
+    first_s, slowest_s = FIRST_CHECK_S, SLOWEST_CHECK_S
+    if row.status is Status.PAUSED and goes_on is None:
+        first_s, slowest_s = FIRST_PAUSED_CHECK_S, SLOWEST_PAUSED_CHECK_S
+    if is_to_be_cancelled(row, now):
+        first_s, slowest_s = FIRST_CHECK_S, CANCELLING_CHECK_S
+    wait_s = min(slowest_s, first_s * 2 ** min(looks, 10))
+    return now + timedelta(seconds=wait_s * (1 + 0.25 * jitter()))
 
 
 def lost_run_error(message: str) -> ExecutionError:

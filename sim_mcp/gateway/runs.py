@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 
 from sim_mcp.gateway.answers import Answers
 from sim_mcp.gateway.audit import Audit
@@ -10,14 +11,15 @@ from sim_mcp.gateway.call import Gateway
 from sim_mcp.gateway.follow_up import Follower
 from sim_mcp.gateway.insisting import insisted
 from sim_mcp.gateway.live import LiveCalls, Watch
+from sim_mcp.gateway.outcomes import FIRST_CHECK_S
+from sim_mcp.gateway.stopping import cancel_at_sim, not_cancelled
 from sim_mcp.gateway.tenancy import Tenancy
 from sim_mcp.model.clock import Clock
-from sim_mcp.model.errors import Conflict, NotFound, OutcomeUnknown, SimNotFound
+from sim_mcp.model.errors import NotFound, OutcomeUnknown, SimError
 from sim_mcp.model.execution import Execution, Status
 from sim_mcp.model.json import JsonObject
 from sim_mcp.model.principal import Permission, Principal
-from sim_mcp.model.run import Cancellation, RunId
-from sim_mcp.model.tool import WorkflowId
+from sim_mcp.model.run import Cancellation
 from sim_mcp.resilience import RetryPolicy, Verb
 from sim_mcp.sim import SimClients
 from sim_mcp.store import ExecutionFilter, Page, Store
@@ -76,7 +78,7 @@ class Runs:
         if row.status.is_final:
             return row
         if row.id not in self._live and self._is_sent(row):
-            await self._follower.look(row)
+            await self._follower.glance(row)
         return await self._gateway.follow(row, patience_s=wait_s, watch=watch)
 
     async def page(
@@ -107,7 +109,8 @@ class Runs:
         Raises:
             Forbidden: without the permission EDIT.
             NotFound: unknown, or not this principal's.
-            Conflict: SIM did not accept the cancel; the message carries its reason.
+            Conflict: SIM could not cancel, or does not know the run yet; the message carries its reason.
+            SimError: SIM refused the cancel or could not be asked; the message says what is done now.
         """
         principal.require(Permission.EDIT)
         row = await self._find(principal, any_id)
@@ -123,12 +126,13 @@ class Runs:
         if not current.status.is_final:
             await self._follower.look(current)
             current = await self._find(principal, row.id)
-        if answer is not None and not answer.accepted and not current.status.is_final:
-            raise Conflict(
-                f"SIM could not cancel the run (reason {answer.reason!r}); it goes on and is followed. "
-                "Ask for the execution again later."
-            )
-        return current
+        if current.status.is_final:
+            return current
+        soon = self._clock.now() + timedelta(seconds=FIRST_CHECK_S)  # to be cancelled again
+        await self._store.executions.schedule(current.tenant_id, current.id, at=soon)
+        if answer is None or (isinstance(answer, Cancellation) and answer.accepted):
+            return current
+        raise not_cancelled(current, answer)
 
     async def resume(
         self,
@@ -187,25 +191,19 @@ class Runs:
     def _is_sent(self, row: Execution) -> bool:
         return row.run_id is not None and row.workflow_id is not None
 
-    async def _cancel_at_sim(self, row: Execution) -> Cancellation | None:
-        """SIM's answer to a cancel; `None` when there is nothing at SIM to cancel."""
+    async def _cancel_at_sim(self, row: Execution) -> Cancellation | SimError | None:
+        """SIM's answer to a cancel, or what it was instead of one; `None` when the SIM account is gone."""
         integration = await self._tenancy.find(row.tenant_id, row.organization_id)
-        if integration is None:
+        if integration is None or not integration.has_api_key:
             return None
         client = await self._clients.get(integration)
-        workflow_id, run_id = _at_sim(row)
         try:
             return await insisted(
-                lambda: client.cancel(workflow_id, run_id),
+                lambda: cancel_at_sim(client, row),
                 verb=Verb.CANCEL,
                 within_s=CANCEL_WITHIN_S,
                 retry=self._retry,
                 clock=self._clock,
             )
-        except SimNotFound:
-            return None
-
-
-def _at_sim(row: Execution) -> tuple[WorkflowId, RunId]:
-    """The ids by which SIM knows the run of a row that was sent."""
-    return WorkflowId(row.workflow_id or ""), RunId(row.run_id or "")
+        except SimError as error:
+            return error

@@ -21,6 +21,7 @@ from sim_mcp.model.clock import Clock
 from sim_mcp.model.errors import SimError, SimUnavailable
 from sim_mcp.sim.exchange import Answer, Effect, TextStream, check_api_key
 from sim_mcp.sim.losses import broken_off, late, not_sim, too_large, unreachable, unreadable
+from sim_mcp.sim.meter import count_request
 from sim_mcp.sim.parsing import parse_json, retry_after_s
 from sim_mcp.sim.storage import without_storage
 from sim_mcp.sim.wording import Wording
@@ -115,6 +116,7 @@ class Wire:
                         headers=self._headers(headers or {}, has_body=content is not None),
                         timeout=_timeouts(timeout_s),
                     )
+                    count_request()
                     response = await client.send(request, stream=True)
                 try:
                     yield await self._answer(response, effect, timeout_s)

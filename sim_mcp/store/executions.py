@@ -121,20 +121,21 @@ class Executions(ExecutionHistory, FollowUps):
         outcome: Outcome | None = None,
         follow_up_at: datetime | None = None,
         frees_key: bool = False,
+        looks: int | None = None,
     ) -> bool:
         """Move the row to `to` if its status allows that (`may_precede`), in one statement.
 
         A final status ends at `at` and is followed up no more, whatever `follow_up_at` says; else
         `None` keeps the due time, so that no unfinished row is forgotten. Leaving `paused` forgets
         the pauses. Without `outcome` everything else stays. `frees_key` gives the idempotency key of
-        the call back, for a row whose run surely never began.
+        the call back, for a row whose run surely never began. `looks` sets the number of looks so far.
         """
         changed: dict[str, Value] = {
             "status": to.value,
             "finished_at": columns.micros(at) if to.is_final else None,
         }
-        if to.is_final:
-            changed["sealed_secrets"] = None
+        changed |= {"sealed_secrets": None} if to.is_final else {}
+        changed |= {} if looks is None else {"looks": looks}
         if frees_key:
             changed |= {"key_claim": None, "key_digest": None}
         if to.is_final or follow_up_at is not None:
@@ -188,7 +189,7 @@ class Executions(ExecutionHistory, FollowUps):
         to be looked at by `follow_up_at` should the winner die.
         """
         touched = await self.database.execute(
-            "UPDATE executions SET status = ?, answers = ?, pauses = NULL, follow_up_at = ?"
+            "UPDATE executions SET status = ?, answers = ?, pauses = NULL, looks = 0, follow_up_at = ?"
             " WHERE tenant_id = ? AND id = ? AND status = ? AND COALESCE(answers, '') = ?",
             [
                 *(Status.PROCESSING, answers_text([*execution.answers, answer])),

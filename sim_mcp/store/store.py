@@ -14,6 +14,7 @@ from sim_mcp.store.claims import Claims
 from sim_mcp.store.executions import Executions
 from sim_mcp.store.integrations import Integrations
 from sim_mcp.store.setup_links import SetupLinks
+from sim_mcp.store.sim_budget import BudgetWindows
 from sim_mcp.store.spent_tickets import SpentTickets
 from sim_mcp.store.tasks import Tasks
 from sim_mcp.store.tokens import Tokens
@@ -42,6 +43,7 @@ class Store:
     setup_links: SetupLinks
     spent_tickets: SpentTickets
     tasks: Tasks
+    sim_budget: BudgetWindows
     changes: Changes
 
     async def ping(self) -> None:
@@ -97,6 +99,7 @@ async def open_store(
             setup_links=SetupLinks(database, clock, new_id),
             spent_tickets=SpentTickets(database, clock),
             tasks=Tasks(database, clock),
+            sim_budget=BudgetWindows(database),
             changes=Changes(database),
         )
     finally:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from sim_mcp.app import ExecutionFilter
+from sim_mcp.model.errors import SimMcpError
 from sim_mcp.model.execution import Status, Trigger
 from sim_mcp.model.json import JsonObject, is_object
 from sim_mcp.model.principal import Principal
@@ -17,7 +18,13 @@ from sim_mcp.transports.cutting import compact
 from sim_mcp.transports.outputs import DEFAULT_MAX_OUTPUT_BYTES
 from sim_mcp.transports.paging import MOST_MEMBERS, Selection
 from sim_mcp.transports.reading import execution_reading, page_reading
-from sim_mcp.transports.results import execution_json, execution_result, text_result
+from sim_mcp.transports.results import (
+    error_result,
+    execution_json,
+    execution_result,
+    text_result,
+    with_notes,
+)
 from sim_mcp.transports.sentences import state_sentence, usual_sentence
 
 if TYPE_CHECKING:
@@ -134,6 +141,12 @@ async def allow_workflow(request: Request) -> CallToolResult:
     return _shown(views.tool_view(tool))
 
 
+_STILL_GOING = (
+    "The cancel was asked for, and the run has not stopped yet. SIM is asked again for a minute, and the "
+    "run is followed to its real end: look with sim_get_execution."
+)
+
+
 async def remove_integration(request: Request) -> CallToolResult:
     """`sim_remove_integration`: the user was asked before."""
     await request.app.administration.remove(request.principal)
@@ -149,9 +162,24 @@ async def disallow_workflow(request: Request) -> CallToolResult:
 
 async def cancel_execution(request: Request) -> CallToolResult:
     """`sim_cancel_execution`: that a run is cancelled is what was asked for, so no error."""
-    row = await request.app.runs.cancel(request.principal, request.text("execution_id"))
+    try:
+        row = await request.app.runs.cancel(request.principal, request.text("execution_id"))
+    except SimMcpError as error:
+        if error.execution_id is None:
+            raise
+        # The cancel failed, not the run: its status stands beside the error.
+        going_on = await request.app.runs.known(request.principal, error.execution_id)
+        failed = error_result(error, is_workflow_call=False)
+        shown: JsonObject = {**(failed.structured_content or {}), "status": going_on.status.value}
+        return failed.model_copy(update={"structured_content": shown})
     result = execution_result(row)
-    return result.model_copy(update={"is_error": False}) if row.status is Status.CANCELLED else result
+    match row.status:
+        case Status.CANCELLED:
+            return result.model_copy(update={"is_error": False})
+        case Status.COMPLETED | Status.FAILED:
+            return with_notes(result, [f"The cancel came too late: the run is {row.status.value}."])
+        case _:
+            return with_notes(result, [_STILL_GOING])
 
 
 async def resume_execution(request: Request) -> CallToolResult:

@@ -154,7 +154,8 @@ async def test_a_call_cancelled_between_two_attempts_is_never_sent(world: World,
     with anyio.fail_after(PATIENCE_S):
         while not clock.slept_s:
             await anyio.lowlevel.checkpoint()
-    await world.app.runs.cancel(principal("acme"), handle.id)
+    with pytest.raises(Conflict, match="does not know it, or not yet"):
+        await world.app.runs.cancel(principal("acme"), handle.id)
     clock.advance(30)
     await settle_background(world, clock)
     assert (await world.row(handle)).status is Status.CANCELLED

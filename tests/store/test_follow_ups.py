@@ -40,7 +40,7 @@ async def test_a_final_row_is_never_due(store: Store) -> None:
     await store.executions.transition(ACME, X1, Status.COMPLETED, at=START, follow_up_at=START)
     assert await store.executions.due(after(999), limit=10, per_tenant=10) == ()
     assert not await store.executions.schedule(ACME, X1, at=START)
-    assert not await store.executions.claim(ACME, X1, seen=START, until=after(1))
+    assert not await store.executions.claim(ACME, X1, seen=START, at=START, until=after(1))
     assert await store.executions.keep([(ACME, X1)], until=after(1)) == 0
 
 
@@ -56,7 +56,7 @@ async def test_a_claim_must_keep_others_out(store: Store) -> None:
     """A claim that ends where it began would be won by everybody."""
     await opened_rows(store, execution("x1"))
     with pytest.raises(ValueError, match="beyond"):
-        await store.executions.claim(ACME, X1, seen=START, until=START)
+        await store.executions.claim(ACME, X1, seen=START, at=START, until=START)
 
 
 async def test_of_many_claimers_in_two_processes_exactly_one_wins(path: Path) -> None:
@@ -64,7 +64,7 @@ async def test_of_many_claimers_in_two_processes_exactly_one_wins(path: Path) ->
     wins: list[str] = []
 
     async def claim(store: Store, name: str) -> None:
-        if await store.executions.claim(ACME, X1, seen=START, until=after(30)):
+        if await store.executions.claim(ACME, X1, seen=START, at=START, until=after(30)):
             wins.append(name)
 
     async with opened(path) as first, opened(path) as second:

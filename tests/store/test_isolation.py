@@ -135,7 +135,7 @@ async def test_no_change_reaches_another_tenants_row_of_the_same_id(store: Store
     executions = store.executions
     await executions.begin_attempt(ACME, x1, run_id="r", attempt=1, started_at=START, follow_up_at=after(6))
     await executions.update(ACME, x1, outcome=Outcome(job_id="j"))
-    await executions.claim(ACME, x1, seen=after(6), until=after(7))
+    await executions.claim(ACME, x1, seen=after(6), at=after(6), until=after(7))
     await executions.keep([(ACME, x1)], until=after(8))
     await executions.schedule(ACME, x1, at=after(9))
     await executions.request_cancel(ACME, x1, START)

@@ -80,7 +80,7 @@ async def test_no_question_reads_a_whole_table(path: Path) -> None:
         await claims.holder(ACME, "k")
         await executions.count_since(ACME, START)
         await executions.count_unfinished(ACME)
-        await executions.claim(ACME, X1, seen=START, until=after(1))
+        await executions.claim(ACME, X1, seen=START, at=START, until=after(1))
         await executions.keep([(ACME, X1), (ACME, ExecutionId("x2"))], until=after(2))
         await executions.schedule(ACME, X1, at=after(3))
         await executions.request_cancel(ACME, X1, START)

@@ -136,6 +136,16 @@ class SnapshotNotReady:
     times: int = 1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forbidden403:
+    """403: the key's owner may start the workflow and not do this (sim-api 4.3)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotFound404:
+    """404 about a run that SIM knows a moment later (sim-api 4.2). Nothing was done."""
+
+
 Fault = (
     RateLimited
     | Unavailable503
@@ -153,5 +163,7 @@ Fault = (
     | OldReceipt
     | RunConflict
     | SnapshotNotReady
+    | Forbidden403
+    | NotFound404
 )
 """Everything that `FakeSim.script` accepts."""

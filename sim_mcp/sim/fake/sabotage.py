@@ -21,7 +21,15 @@ from sim_mcp.sim.fake.world import World
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
 
-_REFUSALS = f.RateLimited | f.Unavailable503 | f.Unauthorized401 | f.UsageExceeded402 | f.SnapshotNotReady
+_REFUSALS = (
+    f.RateLimited
+    | f.Unavailable503
+    | f.Unauthorized401
+    | f.UsageExceeded402
+    | f.SnapshotNotReady
+    | f.Forbidden403
+    | f.NotFound404
+)
 _BURNING = (f.UsageExceeded402, f.RateLimited)
 
 
@@ -221,6 +229,10 @@ def _refusal(fault: _REFUSALS, scene: Scene) -> Response:
             return error(dialect, 402, text, details={"code": "EXECUTION_PAYER_HEADROOM_EXHAUSTED"})
         case f.SnapshotNotReady():
             return error(dialect, 409, "Snapshot not ready; execution still finalizing pause")
+        case f.Forbidden403():
+            return error(dialect, 403, "Access denied")
+        case f.NotFound404():
+            return error(dialect, 404, "Run not found" if dialect == "v2" else "Execution not found")
         case f.Unauthorized401():
             return error(
                 dialect, 401, "Rate limit check failed" if fault.limiter_broken else "Invalid API key"

@@ -27,3 +27,18 @@ CREATE TABLE tasks (
 );
 
 CREATE INDEX tasks_ending ON tasks (expires_at);
+
+-- looked_at, looks: when SIM was last asked about the run, and how often since it began or was paused.
+ALTER TABLE executions ADD COLUMN looked_at BIGINT;
+
+ALTER TABLE executions ADD COLUMN looks BIGINT NOT NULL DEFAULT 0;
+
+-- The one budget of questions to SIM that all replicas share: the present window, and what it gave last.
+CREATE TABLE sim_budget (
+  id INTEGER PRIMARY KEY,
+  window_at BIGINT NOT NULL,
+  spent BIGINT NOT NULL,
+  granted BIGINT NOT NULL
+);
+
+INSERT INTO sim_budget (id, window_at, spent, granted) VALUES (1, 0, 0, 0);
