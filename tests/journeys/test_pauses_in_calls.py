@@ -361,7 +361,8 @@ async def test_a_run_that_waits_for_a_time_is_waited_for(
     from sim_mcp.app import Needs
 
     needs = Needs(follows_up=True, drain_s=0)
-    async with open_world(tmp_path, clock=clock, sim=sim, needs=needs) as world:
+    # A long patience, because the time here runs ahead of the work.
+    async with open_world(tmp_path, clock=clock, sim=sim, needs=needs, call_patience_s=3600) as world:
         await world.allow("acme", "asking")
         async with flowing(clock), connected(world, era) as client:
             result = await client.call_tool("asking", {"variant": "time", "seconds": 3})
