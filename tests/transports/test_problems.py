@@ -24,7 +24,7 @@ def error_classes(root: type[SimMcpError] = SimMcpError) -> list[type[SimMcpErro
     return [root, *(each for child in root.__subclasses__() for each in error_classes(child))]
 
 
-@pytest.mark.requirement("R37")
+@pytest.mark.requirement("R37", "F22")
 def test_every_code_has_the_status_of_the_contract() -> None:
     """The table is complete, and equals contract section 9."""
     assert {code.value: problems.HTTP_STATUS[code] for code in ErrorCode} == snapshot(
