@@ -195,7 +195,7 @@ class Follower:
             await self._audit.hand_over(execution, execution.error, after_s=min(GRACE_S / 6, 5.0))
         elif execution.settings_revision != integration.revision:
             await self._close_unknowable(execution, "The SIM settings changed")
-        elif execution.job_id is not None or execution.status is not Status.PROCESSING:
+        elif execution.job_id is not None or execution.answers or execution.status is not Status.PROCESSING:
             await self._close_unknowable(execution, "SIM no longer knows the run")
         else:
             await self._close_never_sent(execution)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sim_mcp.transports.cutting import compact
+from sim_mcp.transports.cutting import compact, cut, size_bytes
 from sim_mcp.transports.output_schemas import PLANNED
 from sim_mcp.transports.results import text_result
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from sim_mcp.app import Plan
     from sim_mcp.model.json import Json
+
+MOST_INPUT_BYTES = 20_000
 
 
 def plan_json(plan: Plan) -> dict[str, Json]:
@@ -25,7 +27,7 @@ def plan_json(plan: Plan) -> dict[str, Json]:
         "timeout_s": plan.timeout_s,
         "base_url": plan.base_url,
         "settings_revision": plan.settings_revision,
-        "input": plan.input,
+        "input": _bounded(plan.input),
         "asks_for_confirmation": plan.tool.confirm,
         "attaches_to": plan.attaches_to,
         "is_deployed": None if deployed is None else deployed.is_deployed,
@@ -63,6 +65,14 @@ def plan_result(plan: Plan) -> CallToolResult:
         "plan": shown,
     }
     return text_result(structured, text, compact(shown))
+
+
+def _bounded(value: Json) -> Json:
+    """`value`, or its beginning: a plan is for looking at, and its reader knows what was sent."""
+    whole_bytes = size_bytes(compact(value))
+    if whole_bytes <= MOST_INPUT_BYTES:
+        return value
+    return cut(value, whole_bytes=whole_bytes, limit_bytes=MOST_INPUT_BYTES)
 
 
 def plan_problems(plan: Plan) -> list[str]:

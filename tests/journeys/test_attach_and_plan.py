@@ -202,6 +202,16 @@ async def test_a_dry_run_shows_what_would_be_sent_and_runs_nothing(world: World,
 
 
 @pytest.mark.requirement("F16")
+async def test_a_dry_run_of_a_large_input_shows_its_beginning(world: World) -> None:
+    """Valid JSON with counts, not a flood."""
+    async with connected(world, "auto") as client:
+        result = await called(client, "echo", {"text": "x" * 200_000}, dry_run=True)
+    shown = structured(result)["plan"]["input"]
+    assert (shown["truncated"], shown["size_bytes"]) == (True, 200_011)
+    assert len(words(result)) < 40_000
+
+
+@pytest.mark.requirement("F16")
 async def test_a_dry_run_refuses_what_the_call_would(tmp_path: Path, clock: ManualClock) -> None:
     """Limits and rules hold for it too, and looking takes from the rate."""
     async with open_world(tmp_path, clock=clock, rate_per_minute=10, monthly_executions=1) as world:

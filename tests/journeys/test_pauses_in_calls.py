@@ -13,10 +13,10 @@ from mcp import MCPError
 from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitResult, InputRequiredResult
 
 from sim_mcp.model.clock import ManualClock
-from sim_mcp.model.errors import Conflict, Forbidden, SimMcpError
+from sim_mcp.model.errors import Conflict, ErrorCode, Forbidden, OutcomeUnknown, SimMcpError
 from sim_mcp.model.execution import Execution, Status
 from sim_mcp.model.principal import Permission, Principal, TenantId
-from sim_mcp.sim.fake import FakeSim
+from sim_mcp.sim.fake import FakeSim, faults
 from tests.journeys.mcp_clients import ERAS, Era, connected, structured, told, words
 from tests.patience import PATIENCE_S
 from tests.world import SandboxTime, World, flowing, open_world, principal
@@ -367,3 +367,18 @@ async def test_a_run_that_waits_for_a_time_is_waited_for(
         async with flowing(clock), connected(world, era) as client:
             result = await client.call_tool("asking", {"variant": "time", "seconds": 3})
     assert told(result)["structured"]["status"] == "completed"
+
+
+async def test_a_run_that_was_answered_is_never_called_unstarted(world: World, clock: ManualClock) -> None:
+    """SIM takes the answer and then forgets the run: its outcome is unknown, not safe to repeat."""
+    paused = await world.app.gateway.call(world.call("acme", "asking"))
+    world.sim.script(faults.LostAnswer(), verb="resume")
+    world.sim.script(*[faults.NotFound404()] * 50, verb="status")
+    with anyio.fail_after(PATIENCE_S):
+        async with flowing(clock):
+            with pytest.raises(OutcomeUnknown):
+                await world.app.runs.resume(principal("acme"), paused.id, {"approved": True}, wait_s=1)
+    await world.follow_up(rounds=10, advance_s=20)
+    row = await world.row(paused)
+    assert row.error is not None
+    assert (row.error.code, row.error.retryable) == (ErrorCode.OUTCOME_UNKNOWN, False)
