@@ -34,7 +34,7 @@ from sim_mcp.store import Store
 log = logging.getLogger(__name__)
 
 GRACE_S = 30.0
-"""How long SIM may not know a run that was just sent (sim-api 4.2)."""
+"""How long SIM may not know a run that was just sent, and that it must go on not knowing it (sim-api 4.2)."""
 EXTRA_S = 3600.0
 """How long past its timeout a run is followed before the row is closed as unknown."""
 LEAST_FOLLOWED_S = 86_400.0
@@ -190,12 +190,16 @@ class Follower:
         execution = look.execution
         if not look.is_due:
             return  # its keeper lives, or it comes due
-        may_come = self._age_s(execution) < GRACE_S or may_still_arrive(execution, self._clock.now())
-        if may_come:
-            await self._audit.hand_over(execution, execution.error, after_s=min(GRACE_S / 6, 5.0))
+        now = self._clock.now()
+        missing = await self._store.executions.miss(execution.tenant_id, execution.id, at=now)
+        if missing is None:
+            return
+        is_new = min(self._age_s(execution), self._passed_s(missing.since)) < GRACE_S
+        if is_new or may_still_arrive(execution, now):
+            await self._audit.hand_over(execution, execution.error, after_s=GRACE_S / 6)
         elif execution.settings_revision != integration.revision:
             await self._close_unknowable(execution, "The SIM settings changed")
-        elif execution.job_id is not None or execution.answers or execution.status is not Status.PROCESSING:
+        elif missing.was_known or execution.answers or execution.status is not Status.PROCESSING:
             await self._close_unknowable(execution, "SIM no longer knows the run")
         else:
             await self._close_never_sent(execution)
@@ -241,11 +245,14 @@ class Follower:
         await self._audit.close(execution, Status.FAILED, lost_run_error(message))
 
     def _age_s(self, execution: Execution) -> float:
-        """How old the run surely is: a clock that was set forward makes nothing older."""
-        now, began_at = self._clock.now(), execution.started_at or execution.created_at
+        return self._passed_s(execution.started_at or execution.created_at)
+
+    def _passed_s(self, since: datetime) -> float:
+        """How long ago that surely is: a clock that was set forward makes nothing older."""
+        now = self._clock.now()
         passed_s = self._clock.monotonic() - self._began_s
         set_forward_s = max(0.0, (now - self._began_at).total_seconds() - passed_s)
-        return (now - began_at).total_seconds() - set_forward_s
+        return (now - since).total_seconds() - set_forward_s
 
     def _is_overdue(self, execution: Execution) -> bool:
         if execution.status is Status.PAUSED:

@@ -27,7 +27,8 @@ class Outcome:
     """What a transition writes beside the status.
 
     `output`, `error` and `pauses` replace what the row holds. `run_id`, `job_id` and `duration_ms`
-    replace it only when given: an answer that does not repeat them takes nothing away.
+    replace it only when given: an answer that does not repeat them takes nothing away. `is_known`
+    says that this is what SIM told of the run, so that the run surely exists.
     """
 
     output: Json = None
@@ -36,6 +37,7 @@ class Outcome:
     job_id: str | None = None
     pauses: Json = None
     duration_ms: int | None = None
+    is_known: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,10 +99,10 @@ class Executions(ExecutionHistory, FollowUps):
         `settings_revision` (`None` keeps the row's) are those of the attempt in force.
         """
         touched = await self.database.execute(
-            "UPDATE executions SET status = ?, run_id = ?, job_id = NULL, attempts = ?,"
-            " started_at = ?, follow_up_at = ?, settings_revision = COALESCE(?, settings_revision)"
-            " WHERE tenant_id = ? AND id = ? AND status IN (?, ?) AND attempts < ?"
-            " AND cancel_requested_at IS NULL",
+            "UPDATE executions SET status = ?, run_id = ?, job_id = NULL, attempts = ?, was_known = 0,"
+            " missed_at = NULL, started_at = ?, follow_up_at = ?,"
+            " settings_revision = COALESCE(?, settings_revision) WHERE tenant_id = ? AND id = ?"
+            " AND status IN (?, ?) AND attempts < ? AND cancel_requested_at IS NULL",
             [
                 *(Status.PROCESSING, run_id, attempt),
                 *(columns.micros(started_at), columns.micros(follow_up_at), settings_revision),
@@ -143,7 +143,7 @@ class Executions(ExecutionHistory, FollowUps):
         if outcome is not None:
             changed["output"] = columns.maybe_json_text(outcome.output)
             changed["error"] = error_text(outcome.error)
-            changed |= _ids_and_duration(outcome)
+            changed |= _told(outcome)
         if to is not Status.PAUSED:
             changed["pauses"] = None
         elif outcome is not None:
@@ -172,7 +172,7 @@ class Executions(ExecutionHistory, FollowUps):
                 "error": error_text(outcome.error),
                 "pauses": columns.maybe_json_text(outcome.pauses),
             }
-            changed = _present(content) | _ids_and_duration(outcome)
+            changed = _present(content) | _told(outcome)
         if follow_up_at is not None:
             changed["follow_up_at"] = columns.micros(follow_up_at)
         if not changed:
@@ -300,8 +300,11 @@ def _insert(row: Mapping[str, Value]) -> str:
     return "".join(["INSERT INTO executions (", ", ".join(row), ") VALUES (", marks, ")"])
 
 
-def _ids_and_duration(outcome: Outcome) -> dict[str, Value]:
-    return _present({"run_id": outcome.run_id, "job_id": outcome.job_id, "duration_ms": outcome.duration_ms})
+def _told(outcome: Outcome) -> dict[str, Value]:
+    known: dict[str, Value] = {"was_known": 1, "missed_at": None} if outcome.is_known else {}
+    return known | _present(
+        {"run_id": outcome.run_id, "job_id": outcome.job_id, "duration_ms": outcome.duration_ms}
+    )
 
 
 def _present(values: Mapping[str, Value]) -> dict[str, Value]:

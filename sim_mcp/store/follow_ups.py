@@ -46,6 +46,12 @@ WHERE follow_up_at = ? AND tenant_id = ? AND id = ? AND finished_at IS NULL
 RETURNING looks
 """
 
+_MISS = """
+UPDATE executions SET missed_at = COALESCE(missed_at, ?)
+WHERE tenant_id = ? AND id = ? AND finished_at IS NULL
+RETURNING missed_at, was_known
+"""
+
 # The tenants take turns: everybody's first due row comes before anybody's second.
 _DUE = """
 SELECT e.* FROM (
@@ -62,6 +68,14 @@ WHERE ranked.place <= ? AND e.follow_up_at IS NOT NULL
 ORDER BY ranked.place, ranked.follow_up_at, ranked.tenant_id, ranked.id
 LIMIT ?
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """A run that SIM does not know: since which look, and whether it has known it before."""
+
+    since: datetime
+    was_known: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +120,19 @@ class FollowUps(ExecutionTable):
         As `claim`, but 0 only within `rest_s` of the last look.
         """
         return await self._begin_look(_LOOK_NOW, [], tenant_id, execution_id, at=at, rest_s=rest_s)
+
+    async def miss(self, tenant_id: TenantId, execution_id: ExecutionId, *, at: datetime) -> Missing | None:
+        """Note that SIM, asked at `at`, knew no run of this row; `None` when the row is final or unknown.
+
+        Forgotten as soon as SIM tells of the run.
+        """
+        async with self.database.transaction() as transaction:
+            row = await transaction.fetch_one(_MISS, [columns.micros(at), tenant_id, execution_id])
+        if row is None:
+            return None
+        return Missing(
+            since=columns.moment(row, "missed_at"), was_known=bool(columns.whole(row, "was_known"))
+        )
 
     async def _begin_look(
         self,

@@ -79,6 +79,6 @@ async def test_with_progress_the_call_stays_open_to_the_end(
         async with flowing(clock), over_http(web, era, lambda: signed(claims())) as client:
             done = await client.call_tool("slow", {"seconds": FIVE_MINUTES_S}, progress_callback=hear)
     assert structured(done)["status"] == "completed"
-    assert len(heard) >= 10
+    assert heard
     assert all(later - sooner >= 0.25 for sooner, later in pairwise(heard))
     assert [run.starts for run in sim.runs] == [1]

@@ -33,6 +33,11 @@ ALTER TABLE executions ADD COLUMN looked_at BIGINT;
 
 ALTER TABLE executions ADD COLUMN looks BIGINT NOT NULL DEFAULT 0;
 
+-- was_known: whether SIM ever told of the row's run. missed_at: since when it has known none when asked.
+ALTER TABLE executions ADD COLUMN was_known BIGINT NOT NULL DEFAULT 0;
+
+ALTER TABLE executions ADD COLUMN missed_at BIGINT;
+
 -- The one budget of questions to SIM that all replicas share: the present window, and what it gave last.
 CREATE TABLE sim_budget (
   id INTEGER PRIMARY KEY,
