@@ -25,6 +25,7 @@ from tests.authority import ROUTES as RULES
 from tests.authority import Ids
 from tests.journeys.mcp_clients import ERAS, Era, names, over_http, structured
 from tests.leaks import Watchlist, files_in
+from tests.patience import PATIENCE_S
 from tests.transports.web import ALL, NOW_S, PassingTime, Web, open_web, signed
 from tests.world import flowing, principal
 
@@ -296,12 +297,13 @@ async def test_d10_a_job_is_looked_for_among_ones_own_and_not_at_sim(web: Web) -
     body: dict[str, Any] = {"input": {}, "runAsync": True}
     accepted = await web.ask("POST", execute(GLOBEX), by=by(session_token(GLOBEX)), json=body)
     [row] = await web.world.rows(GLOBEX)
-    while row.run_id is None:
-        await anyio.lowlevel.checkpoint()
-        [row] = await web.world.rows(GLOBEX)
+    with anyio.fail_after(PATIENCE_S):
+        while row.job_id is None:  # SIM's receipt is written down: nothing more is sent
+            await anyio.lowlevel.checkpoint()
+            [row] = await web.world.rows(GLOBEX)
     asked = len(web.world.sim.requests)
     unknown = await web.ask("GET", f"/jobs/{NOWHERE}/status", by=by(session_token()))
-    for any_id in (accepted.json()["jobId"], row.run_id, row.job_id or row.id):
+    for any_id in (accepted.json()["jobId"], row.run_id, row.job_id):
         foreign = await web.ask("GET", f"/jobs/{any_id}/status", by=by(session_token()))
         assert (foreign.status_code, foreign.content) == (404, unknown.content)
     assert len(web.world.sim.requests) == asked
