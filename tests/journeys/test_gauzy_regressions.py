@@ -298,9 +298,7 @@ async def test_d10_a_job_is_looked_for_among_ones_own_and_not_at_sim(web: Web) -
     accepted = await web.ask("POST", execute(GLOBEX), by=by(session_token(GLOBEX)), json=body)
     [row] = await web.world.rows(GLOBEX)
     with anyio.fail_after(PATIENCE_S):
-        while (
-            row.status is Status.PROCESSING
-        ):  # SIM's receipt is not written down
+        while row.status is Status.PROCESSING:  # SIM's receipt is not written down
             await anyio.lowlevel.checkpoint()
             [row] = await web.world.rows(GLOBEX)
     asked = len(web.world.sim.requests)
