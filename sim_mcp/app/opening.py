@@ -65,6 +65,8 @@ async def open_app(
         stack.push_async_callback(parts.drain)
         app = parts.app()
         await parts.start_background()
+        if wants.runs_jobs:
+            await stack.enter_async_context(app.working())
         log.info("ready: default SIM is %s", settings.sim_base_url)
         yield app
 

@@ -6,6 +6,7 @@ import logging
 import random
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ from sim_mcp.model.facts import Fact, Observer
 from sim_mcp.model.integration import Integration
 from sim_mcp.model.principal import Principal, TenantId, parse_permissions
 from sim_mcp.store import Store, Tokens
+from sim_mcp.triggers import Ingest, JobDesk, MappingDesk, ScheduleDesk
 
 if TYPE_CHECKING:
     import httpx
@@ -54,6 +56,8 @@ class Needs:
     """What a process needs beside the rooms that every process has."""
 
     follows_up: bool = True
+    runs_jobs: bool = False
+    """Runs what events and schedules start, in this process: imports the durable engine."""
     uses_process_key: bool = False
     only_looks: bool = False
     """Creates and changes nothing: no key file, no migration, a database that refuses to be written."""
@@ -99,6 +103,12 @@ class App:
     planner: Planner
     pace: Pace
     tasks: TaskDesk
+    events: Ingest
+    mappings: MappingDesk
+    schedules: ScheduleDesk
+    jobs: JobDesk
+    working: Callable[[], AbstractAsyncContextManager[None]]
+    """Runs jobs for as long as its block lasts; `open_app` enters it where `Needs.runs_jobs`."""
     store: Store
     facts: Facts
     follower: Follower

@@ -9,6 +9,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from sim_mcp.app.rooms import App, Facts, Needs, Seams
+from sim_mcp.app.triggering import Triggering
 from sim_mcp.catalog import ToolSource
 from sim_mcp.config import Settings
 from sim_mcp.gateway import (
@@ -119,6 +120,7 @@ class Wiring:
         """The doors' view of the rooms."""
         gateway = self._gateway()
         runs = self._runs(gateway)
+        triggering = Triggering(self._settings, self._outside, self._store, self._tenancy, gateway)
         pace = Pace(self._store.executions)
         workflows = Curation(
             store=self._store,
@@ -153,6 +155,11 @@ class Wiring:
             checkup=Checkup(status=status, gateway=gateway, workflows=workflows, clients=self._clients),
             tokens=self._store.tokens,
             tickets=self._tickets,
+            events=triggering.events,
+            mappings=triggering.mappings,
+            schedules=triggering.schedules,
+            jobs=triggering.jobs,
+            working=triggering.working,
             pace=pace,
             planner=self._planner(gateway),
             store=self._store,

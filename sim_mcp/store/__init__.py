@@ -2,6 +2,7 @@
 
 from sim_mcp.store.changes import Change, ChangeKind
 from sim_mcp.store.claims import ATTACHED, KEY_HELD_FOR, Claim, Claims
+from sim_mcp.store.events import Sender
 from sim_mcp.store.execution_rows import Outcome
 from sim_mcp.store.executions import Executions
 from sim_mcp.store.history import ExecutionFilter, Page
@@ -12,17 +13,20 @@ from sim_mcp.store.inspection import (
     inspect_file,
     stored_connections,
 )
+from sim_mcp.store.job_rows import NewJob
+from sim_mcp.store.jobs import JobPage
 from sim_mcp.store.sealing import Binding, Sealer, load_or_create_key_file, parse_keys
 from sim_mcp.store.setup_links import SetupLinks
 from sim_mcp.store.spent_tickets import SpentTickets
-from sim_mcp.store.store import Store, open_store
+from sim_mcp.store.store import Store, open_store, sqlite_path
 from sim_mcp.store.tasks import Tasks
 from sim_mcp.store.tokens import Token, Tokens
 from sim_mcp.store.tools import StoredTool
 
 __all__ = [
     "ATTACHED", "KEY_HELD_FOR", "Binding", "Change", "ChangeKind", "Claim", "Claims", "ExecutionFilter",
-    "Executions", "FileFindings", "Outcome", "Page", "Sealer", "SetupLinks", "SpentTickets", "Store",
-    "StoredConnection", "StoredTool", "Tasks", "Token", "Tokens", "allow_list_owners", "inspect_file",
-    "load_or_create_key_file", "open_store", "parse_keys", "stored_connections",
+    "Executions", "FileFindings", "JobPage", "NewJob", "Outcome", "Page", "Sealer", "Sender", "SetupLinks",
+    "SpentTickets", "Store", "StoredConnection", "StoredTool", "Tasks", "Token", "Tokens",
+    "allow_list_owners", "inspect_file", "load_or_create_key_file", "open_store", "parse_keys",
+    "sqlite_path", "stored_connections",
 ]  # fmt: skip

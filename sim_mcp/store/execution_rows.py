@@ -109,7 +109,7 @@ def from_row(row: Row) -> Execution:
             timeout_s=columns.real(row, "timeout_s"),
             input=columns.json_value(row, "input"),
             output=columns.json_value(row, "output"),
-            error=_error(row),
+            error=error_of_row(row),
             pauses=columns.json_value(row, "pauses"),
             duration_ms=columns.maybe_whole(row, "duration_ms"),
             attempts=columns.whole(row, "attempts"),
@@ -161,7 +161,8 @@ def error_text(error: ExecutionError | None) -> str | None:
     )
 
 
-def _error(row: Row) -> ExecutionError | None:
+def error_of_row(row: Row) -> ExecutionError | None:
+    """The error stored in a row of an execution or a job, if any."""
     stored = columns.json_value(row, "error")
     if stored is None:
         return None

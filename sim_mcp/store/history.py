@@ -101,13 +101,15 @@ class ExecutionHistory(ExecutionTable):
         total = await self._count(conditions, values)
         if cursor is not None:
             conditions.append("(created_at, id) < (?, ?)")
-            values.extend(_read_cursor(cursor))
+            values.extend(read_cursor(cursor))
         rows = await self.database.fetch_all(
             _select(conditions, "ORDER BY created_at DESC, id DESC LIMIT ? OFFSET ?"),
             [*values, limit + 1, offset],
         )
         executions = tuple(from_row(row) for row in rows[:limit])
-        next_cursor = _write_cursor(executions[-1]) if len(rows) > limit else None
+        next_cursor = (
+            write_cursor(executions[-1].created_at, executions[-1].id) if len(rows) > limit else None
+        )
         return Page(executions=executions, total=total, next_cursor=next_cursor)
 
     async def durations_ms(
@@ -187,12 +189,41 @@ def _check_range(*, limit: int, offset: int, cursor: str | None) -> None:
         raise InvalidInput("`cursor` and `offset` exclude each other: send one of them.")
 
 
-def _write_cursor(last: Execution) -> str:
-    position = columns.json_text([columns.micros(last.created_at), last.id])
+@dataclass(slots=True)
+class Narrowing:
+    """Conditions on a table's rows and their values, together."""
+
+    conditions: list[str]
+    values: list[Value]
+
+    @classmethod
+    def visible(cls, tenant_id: TenantId, organization_id: str | None) -> Narrowing:
+        """What a member of `organization_id` sees: its own and what is nobody's; `None` sees the tenant."""
+        return cls(*_visible(tenant_id, organization_id))
+
+    def where(self, condition: str, *values: Value) -> Narrowing:
+        """Also `condition`, one of our own words."""
+        self.conditions.append(condition)
+        self.values.extend(values)
+        return self
+
+    def select(self, table: str, tail: str = "") -> str:
+        """The question for `table`, one of our own names."""
+        return "".join(["SELECT * FROM ", table, " WHERE ", " AND ".join(self.conditions), " ", tail])
+
+
+def write_cursor(created_at: datetime, row_id: str) -> str:
+    """Where the next page begins: after the row with these."""
+    position = columns.json_text([columns.micros(created_at), row_id])
     return base64.urlsafe_b64encode(position.encode()).decode().rstrip("=")
 
 
-def _read_cursor(cursor: str) -> tuple[int, str]:
+def read_cursor(cursor: str) -> tuple[int, str]:
+    """The row that `write_cursor` made `cursor` of.
+
+    Raises:
+        InvalidInput: it is not one of ours.
+    """
     try:
         position = _decode(cursor)
     except (ValueError, RecursionError):

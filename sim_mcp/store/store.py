@@ -11,14 +11,19 @@ from typing import TYPE_CHECKING
 from sim_mcp.model.errors import InvalidInput
 from sim_mcp.store.changes import Changes
 from sim_mcp.store.claims import Claims
+from sim_mcp.store.events import Events
 from sim_mcp.store.executions import Executions
 from sim_mcp.store.integrations import Integrations
+from sim_mcp.store.jobs import Jobs
+from sim_mcp.store.mappings import Mappings
+from sim_mcp.store.schedules import Schedules
 from sim_mcp.store.setup_links import SetupLinks
 from sim_mcp.store.sim_budget import BudgetWindows
 from sim_mcp.store.spent_tickets import SpentTickets
 from sim_mcp.store.tasks import Tasks
 from sim_mcp.store.tokens import Tokens
 from sim_mcp.store.tools import AllowList
+from sim_mcp.store.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -45,6 +50,11 @@ class Store:
     tasks: Tasks
     sim_budget: BudgetWindows
     changes: Changes
+    mappings: Mappings
+    events: Events
+    schedules: Schedules
+    jobs: Jobs
+    workers: Workers
 
     async def ping(self) -> None:
         """Return when the database answers.
@@ -101,6 +111,11 @@ async def open_store(
             tasks=Tasks(database, clock),
             sim_budget=BudgetWindows(database),
             changes=Changes(database),
+            mappings=Mappings(database, clock, new_id),
+            events=Events(database, sealer, clock, new_id),
+            schedules=Schedules(database, sealer, clock, new_id),
+            jobs=Jobs(database, sealer),
+            workers=Workers(database),
         )
     finally:
         await database.close()

@@ -22,8 +22,8 @@ from mcp_types import (
 )
 
 from sim_mcp.model.json import Json, JsonObject, is_array, is_object
+from sim_mcp.model.pointers import LONGEST_POINTER, at_pointer, below, wrong
 from sim_mcp.transports.addresses import file_uri
-from sim_mcp.transports.pointers import LONGEST_POINTER, at_pointer, below, wrong
 
 if TYPE_CHECKING:
     from typing import TypeAlias

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from mcp_types import ResourceLink
 
 from sim_mcp.model.json import Json, is_array, is_object
+from sim_mcp.model.pointers import at_pointer, below
 from sim_mcp.transports.addresses import page_uri
 from sim_mcp.transports.attachments import Attachments, detached, may_have_files
 from sim_mcp.transports.cutting import compact, cut, is_cut, size_bytes
 from sim_mcp.transports.output_schemas import TRUNCATED, flaw_of
 from sim_mcp.transports.paging import heaviest, members_in
-from sim_mcp.transports.pointers import at_pointer, below
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

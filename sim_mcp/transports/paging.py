@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from sim_mcp.model.errors import InvalidInput
 from sim_mcp.model.json import Json, JsonObject, is_array, is_object
+from sim_mcp.model.pointers import LONGEST_POINTER, at_pointer, below, kind_of, wrong
 from sim_mcp.transports.addresses import execution_uri, page_uri
 from sim_mcp.transports.cutting import compact, cut, size_bytes
-from sim_mcp.transports.pointers import LONGEST_POINTER, at_pointer, below, kind_of, wrong
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sim_mcp.model.pointers import LONGEST_POINTER
 from sim_mcp.transports.admin_schemas import EXECUTION_ID, LONGEST_WAIT_S, RECORD, arguments, listed, whole
 from sim_mcp.transports.output_schemas import ANYTHING, INTEGER, TEXT, execution_properties, maybe
 from sim_mcp.transports.paging import MOST_MEMBERS, MOST_OFFSET
-from sim_mcp.transports.pointers import LONGEST_POINTER
 
 if TYPE_CHECKING:
     from sim_mcp.model.json import Json, JsonObject

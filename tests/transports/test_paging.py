@@ -12,11 +12,11 @@ from inline_snapshot import snapshot
 
 from sim_mcp.model.errors import InvalidInput
 from sim_mcp.model.json import Json, is_array, is_object
+from sim_mcp.model.pointers import at_pointer, below
 from sim_mcp.transports import paging
 from sim_mcp.transports.addresses import PAGE_TEMPLATE, fields_of, page_uri
 from sim_mcp.transports.cutting import compact
 from sim_mcp.transports.paging import PAGE_CHARACTERS, OutputPage, Selection, page_of, selection_in
-from sim_mcp.transports.pointers import at_pointer, below
 
 pytestmark = pytest.mark.requirement("F13")
 
