@@ -12,6 +12,7 @@ from itertools import combinations
 from typing import Any
 
 from sim_mcp.model.principal import ALL_PERMISSIONS, Permission
+from sim_mcp.sim.fake import workflow_id
 
 ADD, EDIT, VIEW, DELETE = Permission.ADD, Permission.EDIT, Permission.VIEW, Permission.DELETE
 
@@ -45,6 +46,8 @@ ADMIN_TOOL_NEEDS: Mapping[str, Permission] = {
     "sim_list_schedules": VIEW,
     "sim_set_schedule": ADD,
     "sim_remove_schedule": DELETE,
+    "sim_list_jobs": VIEW,
+    "sim_replay_job": EDIT,
 }
 """Contract section 7."""
 
@@ -57,6 +60,13 @@ class Route:
     answers: int = 200
     body: Mapping[str, Any] | None = None
 
+
+MAPPING: Mapping[str, Any] = {"event": "timer.started", "workflowId": workflow_id("acme", "quick")}
+SCHEDULE: Mapping[str, Any] = {
+    "name": "report",
+    "workflowId": workflow_id("acme", "quick"),
+    "cron": "0 9 * * *",
+}
 
 ROUTES: Mapping[tuple[str, str], Route] = {
     ("POST", "/setup"): Route(needs=ADD, answers=201, body={"apiKey": "sk-sim-sandbox-acme"}),
@@ -74,11 +84,22 @@ ROUTES: Mapping[tuple[str, str], Route] = {
     ("POST", "/executions/{id}/resume"): Route(needs=EDIT, body={"input": {"approved": True}}),
     ("GET", "/status/{integrationTenantId}"): Route(needs=VIEW),
     ("GET", "/integration-tenant/{integrationTenantId}"): Route(needs=VIEW),
+    ("GET", "/jobs"): Route(needs=VIEW),
+    ("POST", "/jobs/{triggeredJobId}/replay"): Route(needs=EDIT, body={}),
+    ("POST", "/jobs/{triggeredJobId}/discard"): Route(needs=EDIT, body={}),
+    ("GET", "/events/supported"): Route(needs=VIEW),
+    ("GET", "/events/mappings"): Route(needs=VIEW),
+    ("POST", "/events/mappings"): Route(needs=EDIT, body=MAPPING),
+    ("DELETE", "/events/mappings/{event}"): Route(needs=EDIT),
+    ("POST", "/events"): Route(needs=EDIT, answers=202, body={"id": "evt-1", "event": "timer.started"}),
+    ("GET", "/schedules"): Route(needs=VIEW),
+    ("POST", "/schedules"): Route(needs=ADD, body=SCHEDULE),
+    ("DELETE", "/schedules/{scheduleName}"): Route(needs=DELETE, answers=204),
     ("GET", "/health"): Route(needs=VIEW),
     ("GET", "/metrics"): Route(needs=VIEW),
     ("GET", "/openapi.json"): Route(needs=None),
 }
-"""Contract section 8, but what a later issue brings (events, schedules)."""
+"""Contract section 8."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +134,19 @@ VERBS: Mapping[str, Verb | None] = {
     "history": _verb(VIEW),
     "show": _verb(VIEW, arguments="{execution}"),
     "stats": _verb(VIEW),
+    "events list": _verb(VIEW),
+    "events map": _verb(ADD, arguments="timer.started {listed}"),
+    "events unmap": _verb(DELETE, arguments="{mapped}"),
+    "events test": _verb(VIEW, arguments="timer.stopped"),
+    "events sender create": _verb(ADD),
+    "events sender list": _verb(VIEW),
+    "events sender revoke": _verb(DELETE, arguments="{sender}"),
+    "schedules list": _verb(VIEW),
+    "schedules set": Verb(needs=frozenset({ADD}), arguments=("nightly", "{listed}", "0 3 * * *")),
+    "schedules remove": _verb(DELETE, arguments="{scheduled}"),
+    "jobs list": _verb(VIEW),
+    "jobs replay": _verb(EDIT, arguments="{deadjob}"),
+    "jobs discard": _verb(EDIT, arguments="{deadjob}"),
     "token create": _verb(ADD, VIEW, arguments="--permissions view"),
     "token list": _verb(VIEW),
     "token revoke": _verb(ADD, arguments="{token}"),
@@ -122,6 +156,7 @@ VERBS: Mapping[str, Verb | None] = {
     "serve": None,
     "worker": None,
     "sandbox": None,
+    "events supported": None,
     "doctor": None,
     "dashboard": None,
     "tools lint": None,

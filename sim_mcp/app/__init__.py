@@ -17,10 +17,12 @@ from sim_mcp.gateway import (
     Validation,
     Watch,
 )
-from sim_mcp.store import ExecutionFilter, Page
+from sim_mcp.store import ExecutionFilter, JobPage, Page, Sender
+from sim_mcp.triggers import Accepted, Preview, Reason, ScheduleView, sign
 
 __all__ = [
-    "App", "Discovery", "ExecutionFilter", "Facts", "IssuedLink", "Needs", "Page", "Plan", "Progress",
-    "Seams", "SeenLink", "SetupReport", "SimHealth", "TenantStatus", "Ticket", "Tickets", "UsualDuration",
-    "Validation", "Watch", "open_app", "open_sealer",
+    "Accepted", "App", "Discovery", "ExecutionFilter", "Facts", "IssuedLink", "JobPage", "Needs", "Page",
+    "Plan", "Preview", "Progress", "Reason", "ScheduleView", "Seams", "SeenLink", "Sender", "SetupReport",
+    "SimHealth", "TenantStatus", "Ticket", "Tickets", "UsualDuration", "Validation", "Watch", "open_app",
+    "open_sealer", "sign",
 ]  # fmt: skip

@@ -12,14 +12,18 @@ from sim_mcp.cli.client_config import client_config
 from sim_mcp.cli.database import database_verbs, key_verbs
 from sim_mcp.cli.demo import demo
 from sim_mcp.cli.doctor import doctor
+from sim_mcp.cli.events import event_verbs
 from sim_mcp.cli.groups import help_when_alone
 from sim_mcp.cli.history import history, show
+from sim_mcp.cli.jobs import job_verbs
 from sim_mcp.cli.printing import say
 from sim_mcp.cli.sandbox import sandbox
+from sim_mcp.cli.schedules import schedule_verbs
 from sim_mcp.cli.serve import serve
 from sim_mcp.cli.setup import setup
 from sim_mcp.cli.tokens import token_verbs
 from sim_mcp.cli.tools import tool_verbs
+from sim_mcp.cli.worker import worker
 
 
 def build() -> typer.Typer:
@@ -35,10 +39,13 @@ def build() -> typer.Typer:
     program.command()(demo)
     passed_on = {"ignore_unknown_options": True, "allow_extra_args": True}
     program.command("serve", add_help_option=False, context_settings=passed_on)(_serve)
-    for verb in (setup, call, history, show, doctor, sandbox):
+    for verb in (worker, setup, call, history, show, doctor, sandbox):
         program.command()(verb)
     program.command("config")(client_config)
     program.add_typer(tool_verbs(), name="tools")
+    program.add_typer(event_verbs(), name="events")
+    program.add_typer(schedule_verbs(), name="schedules")
+    program.add_typer(job_verbs(), name="jobs")
     program.add_typer(token_verbs(), name="token")
     program.add_typer(database_verbs(), name="db")
     program.add_typer(key_verbs(), name="keys")

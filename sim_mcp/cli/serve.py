@@ -36,6 +36,7 @@ class _Options:
     sandbox: bool
     admin_tools: AdminTools
     insecure_no_auth: bool
+    no_worker: bool
     config: Path | None
 
 
@@ -66,6 +67,7 @@ def serve(arguments: Sequence[str]) -> None:
             port=options.port,
             with_sandbox=options.sandbox,
             allow_unauthenticated=options.insecure_no_auth,
+            runs_jobs=not options.no_worker,
         )
 
     with suppress(KeyboardInterrupt):  # being stopped is how a server ends
@@ -99,6 +101,7 @@ def _parser() -> _Parser:
         help="Which to offer. Default: full.",
     )
     add("--insecure-no-auth", action="store_true", help="No tokens; loopback only (http).")
+    add("--no-worker", action="store_true", help="Run no events and schedules here (http).")
     add("--config", type=Path, metavar="FILE", help="Settings file; default: sim-mcp.toml here.")
     return parser
 
@@ -128,14 +131,15 @@ async def _over_http(
     port: int,
     with_sandbox: bool,
     allow_unauthenticated: bool,
+    runs_jobs: bool,
 ) -> None:
-    from sim_mcp.app import open_app
+    from sim_mcp.app import Needs, open_app
     from sim_mcp.transports.http import serve_http
 
     async with AsyncExitStack() as stack:
         if with_sandbox:
             settings = await _sandboxed(stack, settings, lends_key=False)
-        app = await stack.enter_async_context(open_app(settings))
+        app = await stack.enter_async_context(open_app(settings, needs=Needs(runs_jobs=runs_jobs)))
         await serve_http(
             app,
             host=host,

@@ -6,101 +6,25 @@ door of the app behind it. `tool_specs/admin-tools.json` is the reviewed copy of
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
-from mcp_types import Tool, ToolAnnotations
-
-from sim_mcp.model.json import JsonObject
 from sim_mcp.model.principal import Permission, Principal
 from sim_mcp.transports import admin_actions as do
 from sim_mcp.transports import admin_schemas as schemas
 from sim_mcp.transports.addresses import HISTORY_APP_URI
-from sim_mcp.transports.admin_actions import Request
-from sim_mcp.transports.admin_arguments import check_arguments
-from sim_mcp.transports.admin_doubts import Doubt, on_disallowing, on_removing, unconfirmed
+from sim_mcp.transports.admin_doubts import on_disallowing, on_removing
+from sim_mcp.transports.admin_tool import AdminTool
 from sim_mcp.transports.output_schemas import BOOLEAN, TEXT, execution_schema
 from sim_mcp.transports.reading_schemas import GET_EXECUTION, whole_execution
 from sim_mcp.transports.setup_schemas import SET_UP, SETUP
 from sim_mcp.transports.setup_tool import refuse_keys, set_up
 from sim_mcp.transports.status_schemas import STATUS
-
-if TYPE_CHECKING:
-    from mcp_types import CallToolResult, InputRequiredResult
-
-    from sim_mcp.app import App, Watch
-    from sim_mcp.transports.talk import Talk
+from sim_mcp.transports.trigger_tools import TRIGGER_TOOLS
 
 AdminTools: TypeAlias = Literal["full", "read", "off"]
 """All of them, only those that change nothing, or none."""
-
-Action: TypeAlias = Callable[[Request], Awaitable["CallToolResult | InputRequiredResult"]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdminTool:
-    """One admin tool. Who lacks `permission` does not see it.
-
-    `screen` refuses arguments before their schema is looked at; `doubt` tells what the user has to
-    confirm before `act`, and refuses what could not be done anyway.
-    """
-
-    name: str
-    title: str
-    description: str
-    permission: Permission
-    act: Action
-    screen: Callable[[JsonObject], None] | None = None
-    doubt: Callable[[Request], Awaitable[Doubt]] | None = None
-    input_schema: JsonObject = field(default_factory=lambda: schemas.arguments({}))
-    output_schema: JsonObject
-    read_only: bool = True
-    destructive: bool = False
-    idempotent: bool = True
-    open_world: bool = False
-    page_uri: str | None = None
-    """The page that shows its result, in clients that show pages (SEP-1865)."""
-
-    def listed(self) -> Tool:
-        """As `tools/list` shows it."""
-        return Tool(
-            _meta=None if self.page_uri is None else {"ui": {"resourceUri": self.page_uri}},
-            name=self.name,
-            title=self.title,
-            description=self.description,
-            input_schema=dict(self.input_schema),
-            output_schema=dict(self.output_schema),
-            annotations=ToolAnnotations(
-                title=self.title,
-                read_only_hint=self.read_only,
-                destructive_hint=self.destructive,
-                idempotent_hint=self.idempotent,
-                open_world_hint=self.open_world,
-            ),
-        )
-
-    async def __call__(
-        self, app: App, principal: Principal, arguments: JsonObject, *, watch: Watch, talk: Talk
-    ) -> CallToolResult | InputRequiredResult:
-        """Do it for `principal`, who may; what destroys something asks the user before.
-
-        Raises:
-            InvalidInput: `arguments` break the input schema.
-            SimMcpError: whatever the door behind it refuses.
-        """
-        if self.screen is not None:
-            self.screen(arguments)
-        check_arguments(self.name, self.input_schema, arguments)
-        request = Request(
-            app=app, principal=principal, arguments=arguments, tool_name=self.name, watch=watch, talk=talk
-        )
-        if self.doubt is not None:
-            question = await unconfirmed(request, await self.doubt(request))
-            if question is not None:
-                return question
-        return await self.act(request)
 
 
 def admin_tools_for(principal: Principal, offered: AdminTools) -> Mapping[str, AdminTool]:
@@ -297,6 +221,6 @@ _TOOLS = (
 )
 
 ADMIN_TOOLS: Mapping[str, AdminTool] = MappingProxyType(
-    {tool.name: tool for tool in sorted(_TOOLS, key=lambda tool: tool.name)}
+    {tool.name: tool for tool in sorted((*_TOOLS, *TRIGGER_TOOLS), key=lambda tool: tool.name)}
 )
 """All admin tools by name."""

@@ -117,8 +117,9 @@ def _routes(
     from sim_mcp.transports.openapi import DOCUMENT_PATH, Document
     from sim_mcp.transports.rest import BASE_PATH, ROUTES, rest_router
     from sim_mcp.transports.setup_page import SetupPage
+    from sim_mcp.transports.signed_events import SignedEvents
 
-    authenticator = Authenticator(app)
+    authenticator, rest = Authenticator(app), rest_router(app)
     sse = _Sse(server)
 
     def guarded(inner: ASGIApp) -> ASGIApp:
@@ -137,7 +138,7 @@ def _routes(
         Route("/sse", streaming(sse.connect), methods=["GET"]),
         Mount(_Sse.MESSAGES_PATH, guarded(sse.receive)),
         Route(BASE_PATH + DOCUMENT_PATH, Document(ROUTES)),
-        Mount(BASE_PATH, guarded(rest_router(app))),
+        Mount(BASE_PATH, SignedEvents(app, rest, guarded(rest), path="/events")),
         *SetupPage(app, public_url=app.settings.public_url).routes(),
     ]
 

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 import sim_mcp
 from sim_mcp.model.errors import ErrorCode
+from sim_mcp.model.events import EVENT_PATTERN, LONGEST_EVENT
 from sim_mcp.transports import rest_answers as answers
 from sim_mcp.transports.openapi_headers import (
     ANSWERED_HEADERS,
@@ -43,6 +44,9 @@ _PATH_IDS = {
     "workflowId": "SIM's id of the workflow.",
     "jobId": "This server's execution id, SIM's run id or SIM's job id.",
     "id": "This server's execution id, SIM's run id or SIM's job id.",
+    "triggeredJobId": "The id of a job, from `postEvent` or `listJobs`.",
+    "event": "The event's name.",
+    "scheduleName": "The schedule's name.",
     "revision": "The number of an earlier revision, from `listRevisions`.",
 }
 
@@ -119,6 +123,9 @@ def openapi_document(rows: Iterable[Row]) -> Schema:
             {"name": "integration", "description": "The connection to SIM."},
             {"name": "workflows", "description": "What the account offers, and running it."},
             {"name": "executions", "description": "Runs and their history."},
+            {"name": "events", "description": "What happens elsewhere, and which workflows that starts."},
+            {"name": "schedules", "description": "Workflows that start at given times."},
+            {"name": "jobs", "description": "What events and schedules started; dead letters."},
         ],
         "paths": paths,
         "components": {
@@ -212,7 +219,12 @@ def _path_parameters(path: str) -> list[Schema]:
             "in": "path",
             "required": True,
             "description": _PATH_IDS[name],
-            "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+            "schema": {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": 255,
+                **({"pattern": f"^{EVENT_PATTERN}$", "maxLength": LONGEST_EVENT} if name == "event" else {}),
+            },
         }
         for name in names
     ]

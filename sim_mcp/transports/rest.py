@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, TypeAlias
 from starlette.routing import Route, Router
 
 from sim_mcp.model.errors import SimMcpError
-from sim_mcp.transports import rest_executions, rest_integration
+from sim_mcp.transports import rest_executions, rest_integration, rest_triggers
 from sim_mcp.transports import rest_operations as about
+from sim_mcp.transports import rest_trigger_operations as triggers
 from sim_mcp.transports.http_answers import mistake, problem, request_id_of
 from sim_mcp.transports.http_bearer import principal_of
 from sim_mcp.transports.rest_requests import read_query
@@ -57,6 +58,17 @@ ROUTES = (
     _Row("GET", "/workflows/{workflowId}/validate", rest_integration.validate, about.VALIDATE),
     _Row("POST", "/workflows/{workflowId}/execute", rest_executions.execute, about.EXECUTE),
     _Row("GET", "/jobs/{jobId}/status", rest_executions.job, about.JOB),
+    _Row("GET", "/jobs", rest_triggers.jobs, triggers.JOBS),
+    _Row("POST", "/jobs/{triggeredJobId}/replay", rest_triggers.replay, triggers.REPLAY),
+    _Row("POST", "/jobs/{triggeredJobId}/discard", rest_triggers.discard, triggers.DISCARD),
+    _Row("GET", "/events/supported", rest_triggers.supported, triggers.SUPPORTED),
+    _Row("GET", "/events/mappings", rest_triggers.mappings, triggers.MAPPINGS),
+    _Row("POST", "/events/mappings", rest_triggers.map_event, triggers.MAP),
+    _Row("DELETE", "/events/mappings/{event}", rest_triggers.unmap_event, triggers.UNMAP),
+    _Row("POST", "/events", rest_triggers.post_event, triggers.POST),
+    _Row("GET", "/schedules", rest_triggers.schedules, triggers.SCHEDULES),
+    _Row("POST", "/schedules", rest_triggers.set_schedule, triggers.SET_SCHEDULE),
+    _Row("DELETE", "/schedules/{scheduleName}", rest_triggers.remove_schedule, triggers.REMOVE_SCHEDULE),
     _Row("GET", "/executions", rest_executions.page, about.EXECUTIONS),
     _Row("GET", "/executions/{id}", rest_executions.one, about.EXECUTION),
     _Row("POST", "/executions/{id}/cancel", rest_executions.cancel, about.CANCEL),

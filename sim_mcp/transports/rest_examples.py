@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sim_mcp.transports import rest_answers as answers
 from sim_mcp.transports import schemas
+from sim_mcp.transports.trigger_examples import TRIGGER_EXAMPLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -133,4 +134,5 @@ EXAMPLES: Mapping[type, Json] = {
         "finishedAt": None,
         "statusUrl": f"/api/integration/sim/jobs/{_EXECUTION}/status",
     },
+    **TRIGGER_EXAMPLES,
 }

@@ -43,7 +43,7 @@ def execution_json(row: Execution) -> answers.ExecutionAnswer:
         "status": row.status,
         "input": row.input,
         "output": row.output,
-        "error": _error_json(row.error),
+        "error": error_json(row.error),
         "pauses": _pauses_json(row.pauses),
         "durationMs": row.duration_ms,
         "attempts": row.attempts,
@@ -76,7 +76,7 @@ def job_json(row: Execution) -> answers.JobAnswer:
         "workflowId": row.workflow_id,
         "executionId": row.run_id,
         "output": row.output,
-        "error": _error_json(row.error),
+        "error": error_json(row.error),
         "pauses": _pauses_json(row.pauses),
         "durationMs": row.duration_ms,
         "createdAt": moment(row.created_at),
@@ -228,7 +228,8 @@ def _pauses_json(pauses: Json) -> list[dict[str, Json]] | None:
     ]
 
 
-def _error_json(error: ExecutionError | None) -> answers.ExecutionFailure | None:
+def error_json(error: ExecutionError | None) -> answers.ExecutionFailure | None:
+    """Why something is not a success, if it is not."""
     if error is None:
         return None
     return {

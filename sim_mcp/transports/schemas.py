@@ -36,7 +36,7 @@ def _digits(value: object) -> object:
     return value
 
 
-def _whole(value: object) -> object:
+def whole_number(value: object) -> object:
     """To JSON, `2000.0` is the number `2000`; some languages cannot write it otherwise."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -70,7 +70,7 @@ ApiKey = Annotated[
 ]
 
 
-class _Asked(BaseModel):
+class Asked(BaseModel):
     """Unknown fields are refused: a misspelt one must not be ignored."""
 
     model_config = ConfigDict(
@@ -83,11 +83,11 @@ class _Asked(BaseModel):
     )
 
 
-class Nothing(_Asked):
+class Nothing(Asked):
     """A request without fields."""
 
 
-class SetupRequest(_Asked):
+class SetupRequest(Asked):
     """POST /setup. `base_url` falls back to the server's default SIM."""
 
     api_key: ApiKey = Field(
@@ -107,7 +107,7 @@ class SetupRequest(_Asked):
     )
 
 
-class RestoreRequest(_Asked):
+class RestoreRequest(Asked):
     """POST /settings/revisions/{revision}/restore."""
 
     api_key: ApiKey | None = Field(
@@ -115,20 +115,20 @@ class RestoreRequest(_Asked):
     )
 
 
-class RevisionsQuery(_Asked):
+class RevisionsQuery(Asked):
     """GET /settings/revisions."""
 
     limit: Whole = Field(default=20, ge=1, le=100, description="How many at most.")
     offset: Whole = Field(default=0, ge=0, le=2**53, description="How many to skip.")
 
 
-class ExecuteRequest(_Asked):
+class ExecuteRequest(Asked):
     """POST /workflows/{workflowId}/execute. `timeout` is in milliseconds and bounds a waiting call."""
 
     input: dict[str, Any] = Field(
         default_factory=dict, description="The workflow's input; its tool's input schema checks it."
     )
-    timeout: Annotated[int, BeforeValidator(_whole)] = Field(
+    timeout: Annotated[int, BeforeValidator(whole_number)] = Field(
         default=DEFAULT_TIMEOUT_MS,
         strict=True,
         ge=1000,
@@ -138,7 +138,7 @@ class ExecuteRequest(_Asked):
     run_async: bool = Field(default=False, strict=True, description="Answer 202 at once and let it run.")
 
 
-class ResumeRequest(_Asked):
+class ResumeRequest(Asked):
     """POST /executions/{id}/resume. `context_id` says which of several pauses is answered."""
 
     input: dict[str, Any] = Field(description="The answer, by the names of the form's fields.")
@@ -147,7 +147,7 @@ class ResumeRequest(_Asked):
     )
 
 
-class WorkflowsQuery(_Asked):
+class WorkflowsQuery(Asked):
     """GET /workflows."""
 
     search: Annotated[str, Field(max_length=LONGEST_ID)] | None = Field(
@@ -157,7 +157,7 @@ class WorkflowsQuery(_Asked):
     cursor: Cursor | None = None
 
 
-class ExecutionsQuery(_Asked):
+class ExecutionsQuery(Asked):
     """GET /executions. `since` and `until` are ISO 8601 with a time zone, about `createdAt`."""
 
     workflow_id: Name | None = Field(default=None, description="Only runs of this workflow.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sim_mcp.model.credentials import without_credentials
 from sim_mcp.model.errors import Fault, InvalidInput, NotFound
 from sim_mcp.model.events import (
     FIRST_PRIORITY,
@@ -13,6 +14,7 @@ from sim_mcp.model.events import (
     SUPPORTED_EVENTS,
     is_event_name,
 )
+from sim_mcp.triggers.allowed import require_allowed
 from sim_mcp.triggers.templates import check_pointer, check_template
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ class MappingDesk:
         if faults:
             raise InvalidInput("The event mapping is not valid.", faults=tuple(faults))
         check_template(mapping.input)
-        await self._require_allowed(principal, mapping)
+        await require_allowed(self._gateway, principal, mapping.workflow_id)
         own = replace(mapping, tenant_id=principal.tenant_id, organization_id=principal.organization_id)
         known = await self._store.mappings.list(principal.tenant_id, None)
         if len(known) >= MOST_MAPPINGS and not any(_is_same(own, each) for each in known):
@@ -78,23 +80,15 @@ class MappingDesk:
             principal.tenant_id, principal.organization_id, event, workflow_id
         )
         if not removed:
-            raise NotFound(f"There is no mapping of the event {event!r} like that.")
+            raise NotFound("There is no such event mapping.")
         return removed
-
-    async def _require_allowed(self, principal: Principal, mapping: EventMapping) -> None:
-        catalog = await self._gateway.catalog(principal.tenant_id)
-        if all(tool.workflow_id != mapping.workflow_id for tool in catalog.tools):
-            raise NotFound(
-                f"The workflow {mapping.workflow_id!r} is not on the allow-list. An administrator allows it "
-                "first: sim_allow_workflow, or `sim-mcp tools`."
-            )
 
 
 def unknown_event(name: str) -> str:
     """Why `name` is no event, and what would be one."""
     return (
-        f"{name[:100]!r} cannot name an event: write noun.verb in lower case. Known events are "
-        f"{', '.join(SUPPORTED_EVENTS)}; others may be used too."
+        f"{without_credentials(name)[:100]!r} cannot name an event: write noun.verb in lower case. Known "
+        f"events are {', '.join(SUPPORTED_EVENTS)}; others may be used too."
     )
 
 

@@ -13,6 +13,7 @@ from sim_mcp.model.execution import Trigger
 from sim_mcp.model.json import nests_deeper_than
 from sim_mcp.model.principal import Permission, Principal
 from sim_mcp.store import NewJob
+from sim_mcp.triggers.allowed import require_allowed
 from sim_mcp.triggers.ingest import DEEPEST_DATA
 from sim_mcp.triggers.timetable import Timetable
 
@@ -80,12 +81,7 @@ class ScheduleDesk:
         principal.require(Permission.ADD)
         _check(schedule)
         timetable = Timetable(schedule.cron, schedule.time_zone)
-        catalog = await self._gateway.catalog(principal.tenant_id)
-        if all(tool.workflow_id != schedule.workflow_id for tool in catalog.tools):
-            raise NotFound(
-                f"The workflow {schedule.workflow_id!r} is not on the allow-list. An administrator allows it "
-                "first: sim_allow_workflow, or `sim-mcp tools`."
-            )
+        await require_allowed(self._gateway, principal, schedule.workflow_id)
         known = await self._store.schedules.list(principal.tenant_id, None)
         if len(known) >= MOST_SCHEDULES and all(each.name != schedule.name for each in known):
             raise InvalidInput(f"A tenant has at most {MOST_SCHEDULES} schedules; remove some first.")
@@ -106,7 +102,7 @@ class ScheduleDesk:
         """
         principal.require(Permission.DELETE)
         if not await self._store.schedules.remove(principal.tenant_id, principal.organization_id, name):
-            raise NotFound(f"There is no schedule {name[:LONGEST_NAME]!r}.")
+            raise NotFound("There is no such schedule.")
 
     async def tick(self) -> int:
         """Turn every due tick into a job, or pass it over as its policy says; how many jobs came of it."""
@@ -166,8 +162,9 @@ class ScheduleDesk:
 
 def _check(schedule: Schedule) -> None:
     faults: list[Fault] = []
-    if not 0 < len(schedule.name) <= LONGEST_NAME or not schedule.name.isprintable():
-        faults.append(Fault("name", f"must be 1 to {LONGEST_NAME} printable characters"))
+    name = schedule.name
+    if not 0 < len(name) <= LONGEST_NAME or not name.isprintable() or "/" in name or name.strip() != name:
+        faults.append(Fault("name", f"must be 1 to {LONGEST_NAME} printable characters, without '/'"))
     if not schedule.workflow_id.strip():
         faults.append(Fault("workflowId", "must name a workflow"))
     if nests_deeper_than(schedule.input, DEEPEST_DATA):

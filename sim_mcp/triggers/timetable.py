@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from sim_mcp.model.credentials import without_credentials
 from sim_mcp.model.errors import Fault, InvalidInput
 
 LONGEST_CRON = 200
@@ -74,6 +75,7 @@ def _zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise InvalidInput(
-            f"The time zone {name[:60]!r} is not known: use an IANA name such as 'Europe/Berlin' or 'UTC'.",
+            f"The time zone {without_credentials(name)[:60]!r} is not known: use an IANA name such as "
+            "'Europe/Berlin' or 'UTC'.",
             faults=(Fault("timeZone", "is no IANA time zone"),),
         ) from error

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from typer.main import get_command
 
+from sim_mcp.app import App
 from sim_mcp.cli.program import build
-from sim_mcp.model.principal import Permission
+from sim_mcp.cli.session import with_app
+from sim_mcp.model.events import Event, EventMapping, Job
+from sim_mcp.model.principal import Permission, Principal
+from sim_mcp.model.tool import WorkflowId
 from sim_mcp.sim.fake import workflow_id
 from tests.authority import VERBS, Verb
 from tests.cli.conftest import Ended, Invoke, Sandbox
@@ -116,7 +121,40 @@ def _filled(argument: str, invoke: Invoke) -> str:
         case "{execution}":
             called = invoke("call", "summarize_timesheets", "--arg", "employee=Ada")
             return str(called.json["execution_id"])
+        case "{listed}":
+            return str(invoke("tools", "list", "--json").json["tools"][0]["workflow_id"])
+        case "{mapped}":
+            invoke("events", "map", "timer.stopped", _filled("{listed}", invoke))
+            return "timer.stopped"
+        case "{scheduled}":
+            invoke("schedules", "set", "weekly", _filled("{listed}", invoke), "0 9 * * 1")
+            return "weekly"
+        case "{sender}":
+            return str(invoke("events", "sender", "create", "--json").json["id"])
+        case "{deadjob}":
+            return dead_letter(_filled("{listed}", invoke)).id
         case "{token}":
             return str(invoke("token", "create", "--json").json["id"])
         case _:
             return argument
+
+
+def dead_letter(workflow: str) -> Job:
+    """A dead letter of the tenant at the terminal: its mapping wants what the event does not have."""
+
+    async def bury(app: App, principal: Principal) -> Job:
+        wanted = EventMapping(
+            id="",
+            tenant_id=principal.tenant_id,
+            organization_id=None,
+            event="poison.sent",
+            workflow_id=WorkflowId(workflow),
+            input={"text": {"$from": "/nowhere"}},
+        )
+        await app.mappings.set(principal, wanted, Permission.ADD)
+        accepted = await app.events.accept(
+            principal, Event(id=str(uuid.uuid4()), name="poison.sent", data={})
+        )
+        return accepted.jobs[0]
+
+    return with_app(bury, config=None)

@@ -6,6 +6,7 @@ Its tokens are those that it really signs. What concerns its events (D5) is test
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -27,6 +28,7 @@ from tests.journeys.mcp_clients import ERAS, Era, names, over_http, structured
 from tests.leaks import Watchlist, files_in
 from tests.patience import PATIENCE_S
 from tests.transports.web import ALL, NOW_S, PassingTime, Web, open_web, signed
+from tests.triggers import dead_job
 from tests.world import flowing, principal
 
 pytestmark = pytest.mark.anyio
@@ -90,6 +92,7 @@ async def furnished(web: Web, tenant: str) -> Ids:
     paused = await web.world.app.gateway.call(web.world.call(tenant, "asking"))
     integration = await web.world.app.administration.settings(principal(tenant))
     assert integration is not None
+    job = await dead_job(web.world, tenant, "quick", str(uuid.uuid4()))
     return Ids(
         known={
             "id": paused.id,
@@ -97,6 +100,9 @@ async def furnished(web: Web, tenant: str) -> Ids:
             "workflowid": workflow_id(tenant, "quick"),
             "integrationtenantid": integration.id,
             "revision": "1",
+            "triggeredjobid": job.id,
+            "event": "poison.sent",
+            "schedulename": "weekly",
         }
     )
 

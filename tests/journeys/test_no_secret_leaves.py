@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
+import uuid
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -26,10 +27,11 @@ from sim_mcp.telemetry import set_up_logs
 from sim_mcp.transports.admin_tools import ADMIN_TOOLS
 from sim_mcp.transports.rest import ROUTES
 from tests.authority import ROUTES as RULES
-from tests.authority import Ids
+from tests.authority import SCHEDULE, Ids
 from tests.journeys.mcp_clients import ERAS, connected
 from tests.leaks import ACME_KEY, GLOBEX_KEY, Blabber, Watchlist, files_in
 from tests.transports.web import PassingTime, Web, bearer, claims, open_web, signed
+from tests.triggers import dead_job
 from tests.world import SECRET, SandboxTime, World, flowing, open_world, principal
 
 pytestmark = pytest.mark.anyio
@@ -169,6 +171,9 @@ async def _use_everything(client: Client, world: World, tenant: str, heard: Hear
         "workflow_id": workflow_id(tenant, "quick"),
         "input": {"approved": True},
         "name": "quick",
+        "event": "timer.started",
+        "cron": "0 9 * * *",
+        "job_id": paused,
     }
     for name, tool in ADMIN_TOOLS.items():
         required: Any = tool.input_schema.get("required", [])
@@ -227,6 +232,7 @@ async def _ask_everything(web: Web, by: dict[str, str]) -> None:
     paused = await web.world.app.gateway.call(web.world.call("acme", "asking"))
     integration = await web.world.app.administration.settings(principal("acme"))
     assert integration is not None
+    job = await dead_job(web.world, "acme", "quick", str(uuid.uuid4()))
     own = Ids(
         known={
             "id": paused.id,
@@ -234,6 +240,9 @@ async def _ask_everything(web: Web, by: dict[str, str]) -> None:
             "workflowid": workflow_id("acme", "quick"),
             "integrationtenantid": integration.id,
             "revision": "1",
+            "triggeredjobid": job.id,
+            "event": "timer.started",
+            "schedulename": SCHEDULE["name"],
         }
     )
     for row in ROUTES:
@@ -267,6 +276,17 @@ async def _type_it_everywhere(web: Web, secret: str) -> None:
         ("GET", f"/workflows/{secret}/validate", {}),
         ("POST", f"/workflows/{secret}/execute", {"json": {}}),
         ("GET", f"/status/{secret}", {}),
+        ("DELETE", f"/events/mappings/{secret}", {}),
+        ("POST", "/events/mappings", {"json": {"event": secret, "workflowId": secret}}),
+        ("POST", "/events/mappings", {"json": {"event": "timer.started", "workflowId": secret}}),
+        ("POST", "/events", {"json": {"id": "1", "event": secret}}),
+        ("POST", "/events", {"json": {"id": "1", "event": "timer.started", "data": {secret: secret}}}),
+        ("POST", "/schedules", {"json": {**SCHEDULE, "timeZone": secret}}),
+        ("POST", "/schedules", {"json": {**SCHEDULE, "cron": secret}}),
+        ("POST", "/schedules", {"json": {**SCHEDULE, "workflowId": secret}}),
+        ("DELETE", f"/schedules/{secret}", {}),
+        ("POST", f"/jobs/{secret}/replay", {"json": {}}),
+        ("GET", "/jobs", {"params": {"cursor": secret}}),
         ("GET", f"/{secret}", {}),
         ("GET", "/executions", {"params": {secret: "x"}}),
         ("GET", "/executions", {"params": {"cursor": secret}}),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from tests.authority import ADMIN_TOOL_NEEDS, HELD, WORKFLOW_TOOLS, Ids, paramet
 from tests.authority import ROUTES as RULES
 from tests.journeys.mcp_clients import ERAS, Era, connected, names, told
 from tests.transports.web import Web, bearer, open_web
+from tests.triggers import dead_job, map_event, schedule
 from tests.world import SandboxTime, World, open_world, principal
 
 pytestmark = pytest.mark.anyio
@@ -49,7 +51,7 @@ class Place:
 async def furnish(world: World) -> Place:
     """Both tenants with a tool of their own and a run that waits for a person; the values to ask for."""
     own, foreign = [await _ids_of(world, tenant) for tenant in ("acme", "globex")]
-    unknown = dict.fromkeys(own, NOWHERE) | {"name": "never_heard_of"}
+    unknown = dict.fromkeys(own, NOWHERE) | {"name": "never_heard_of", "event": "never.heard_of"}
     return Place(Ids(known=own), Ids(known=foreign), Ids(known=unknown))
 
 
@@ -58,6 +60,9 @@ async def _ids_of(world: World, tenant: str) -> dict[str, str]:
         await world.allow(tenant, workflow, f"{workflow}_of_{tenant}")
     paused = await world.app.gateway.call(world.call(tenant, f"asking_of_{tenant}"))
     integration = await world.app.administration.settings(principal(tenant))
+    job = await dead_job(world, tenant, "quick", str(uuid.uuid4()))
+    await map_event(world, tenant, "quick", f"quick.of_{tenant}")
+    await world.app.schedules.set(principal(tenant), schedule(tenant, "quick", f"quick_of_{tenant}"))
     assert paused.status == "paused"
     assert integration is not None
     return {
@@ -66,6 +71,9 @@ async def _ids_of(world: World, tenant: str) -> dict[str, str]:
         "executionid": paused.id,
         "workflowid": workflow_id(tenant, "quick"),
         "integrationtenantid": integration.id,
+        "triggeredjobid": job.id,
+        "event": f"quick.of_{tenant}",
+        "schedulename": f"quick_of_{tenant}",
         "name": f"quick_of_{tenant}",
         "revision": "1",
     }

@@ -36,6 +36,8 @@ EXECUTE = "POST /workflows/{workflowId}/execute"
 SEMANTIC = re.compile(
     "SIM does not accept this API key|characters that no id has|base URL"
     "|`cursor` is not one of ours|exclude each other"
+    "|cron expression is not understood|time zone .* is not known|input template cannot be filled"
+    "|[Ee]vent mapping is not valid|schedule is not valid|event is not valid"
     "|Invalid cursor|must not be earlier than `since`"
 )
 """Why the door may refuse what its schema allows: rules that no schema can say."""

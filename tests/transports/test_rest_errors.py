@@ -85,7 +85,7 @@ async def test_what_is_wrong_is_told_in_the_one_shape(web: Web, row: Any) -> Non
     unknown = await web.ask(row.method, f"{path}?tenantId=globex", **more)
     is_a_problem(unknown, 400, "INVALID_INPUT")
     assert unknown.json()["faults"] == [{"path": "tenantId", "message": "is not known here"}]
-    is_a_problem(await web.ask(row.method, f"{path}/more", **more), 404, "NOT_FOUND")
+    is_a_problem(await web.ask(row.method, f"{path}/more/than/there/is", **more), 404, "NOT_FOUND")
 
 
 @pytest.mark.requirement("R34", "R37", "R53")

@@ -13,6 +13,7 @@ from inline_snapshot import snapshot
 from sim_mcp.sim.fake import demo_account, faults, workflow_id
 from sim_mcp.transports.http_bearer import CallerToken
 from sim_mcp.transports.tokens_jwt import Verified
+from tests.authority import MAPPING, SCHEDULE
 from tests.transports.web import ALL, Web, bearer, open_web
 from tests.world import principal
 
@@ -200,6 +201,17 @@ ROUTES: list[tuple[str, str, str]] = [
     ("GET", f"/workflows/{QUICK}/validate", "INTEGRATION_VIEW"),
     ("GET", "/workflows", "INTEGRATION_VIEW"),
     ("GET", "/jobs/x/status", "INTEGRATION_VIEW"),
+    ("GET", "/jobs", "INTEGRATION_VIEW"),
+    ("POST", "/jobs/x/replay", "INTEGRATION_EDIT"),
+    ("POST", "/jobs/x/discard", "INTEGRATION_EDIT"),
+    ("GET", "/events/supported", "INTEGRATION_VIEW"),
+    ("GET", "/events/mappings", "INTEGRATION_VIEW"),
+    ("POST", "/events/mappings", "INTEGRATION_EDIT"),
+    ("DELETE", "/events/mappings/timer.started", "INTEGRATION_EDIT"),
+    ("POST", "/events", "INTEGRATION_EDIT"),
+    ("GET", "/schedules", "INTEGRATION_VIEW"),
+    ("POST", "/schedules", "INTEGRATION_ADD"),
+    ("DELETE", "/schedules/x", "INTEGRATION_DELETE"),
     ("GET", "/executions", "INTEGRATION_VIEW"),
     ("GET", "/executions/x", "INTEGRATION_VIEW"),
     ("POST", "/executions/x/cancel", "INTEGRATION_EDIT"),
@@ -208,7 +220,13 @@ ROUTES: list[tuple[str, str, str]] = [
     ("GET", "/integration-tenant/x", "INTEGRATION_VIEW"),
     ("GET", "/health", "INTEGRATION_VIEW"),
 ]
-BODIES: dict[str, dict[str, Any]] = {"/setup": {"apiKey": KEY}, "/executions/x/resume": {"input": {}}}
+BODIES: dict[str, dict[str, Any]] = {
+    "/setup": {"apiKey": KEY},
+    "/executions/x/resume": {"input": {}},
+    "/events/mappings": dict(MAPPING),
+    "/events": {"id": "1", "event": "timer.started"},
+    "/schedules": dict(SCHEDULE),
+}
 
 
 @pytest.mark.requirement("R33")
