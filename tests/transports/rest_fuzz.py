@@ -30,6 +30,7 @@ from sim_mcp.sim.fake import demo_account, workflow_id
 from sim_mcp.transports.rest_views import BASE_PATH
 from tests.transports.rest_document import DOCUMENTED
 from tests.transports.web import NOW_S, Web, bearer, open_web
+from tests.triggers import dead_job, map_event, schedule
 from tests.world import SIM_URL, principal
 
 EXECUTE = "POST /workflows/{workflowId}/execute"
@@ -101,7 +102,18 @@ class Served:
             "workflows": [*(workflow_id("acme", name) for name in ALLOWED), workflow_id("globex", "quick")],
             "integrations": [settings["integrationTenantId"]],
             "keys": [demo_account("acme").api_key],
+            "jobs": [
+                (await dead_job(web.world, tenant, "quick", f"evt-{number}")).id
+                for tenant in ("acme", "acme", "acme", "globex")
+                for number in range(3)
+            ],
+            "events": ["timer.stopped", "poison.sent"],
+            "schedules": ["weekly"],
+            "crons": ["0 9 * * 1", "*/5 * * * *"],
+            "zones": ["UTC", "Europe/Berlin"],
         }
+        await map_event(web.world, "acme", "quick")
+        await web.world.app.schedules.set(principal("acme"), schedule("acme", "quick"))
 
     async def _reconnect(self) -> None:
         """What an earlier request removed or switched off must not hide what lies behind it."""
@@ -162,6 +174,13 @@ def _config(
         "path.workflowId": "workflows",
         "path.integrationTenantId": "integrations",
         "body.apiKey": "keys",
+        "path.triggeredJobId": "jobs",
+        "path.event": "events",
+        "path.scheduleName": "schedules",
+        "body.workflowId": "workflows",
+        "body.cron": "crons",
+        "body.timeZone": "zones",
+        "body.name": "schedules",
     }
     return SchemathesisConfig.from_dict(  # pyright: ignore[reportUnknownMemberType]  # its own gap
         {
