@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sim_mcp.model.execution import Trigger
+from sim_mcp.model.facts import CallFinished
 from sim_mcp.store import sqlite_path
 from sim_mcp.triggers import Ingest, JobDesk, MappingDesk, Performer, ScheduleDesk, Worker
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from sim_mcp.app.rooms import Seams
     from sim_mcp.config import Settings
     from sim_mcp.gateway import Gateway, Tenancy
+    from sim_mcp.model.facts import Fact
     from sim_mcp.store import Store
 
 JOBS_AT_ONCE = 200
@@ -36,6 +39,11 @@ class Triggering:
             store=store, gateway=gateway, clock=clock, new_id=new_id, kick=self._kick
         )
         self.jobs = JobDesk(store=store, clock=clock, kick=self._kick)
+
+    def observe(self, fact: Fact) -> None:
+        """Have the worker judge a job as soon as its run has ended in this process."""
+        if isinstance(fact, CallFinished) and fact.trigger in {Trigger.EVENT, Trigger.SCHEDULE}:
+            self._kick()
 
     @asynccontextmanager
     async def working(self) -> AsyncGenerator[None]:

@@ -121,6 +121,7 @@ class Wiring:
         gateway = self._gateway()
         runs = self._runs(gateway)
         triggering = Triggering(self._settings, self._outside, self._store, self._tenancy, gateway)
+        self._facts.subscribe(triggering.observe)
         pace = Pace(self._store.executions)
         workflows = Curation(
             store=self._store,

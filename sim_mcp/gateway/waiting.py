@@ -45,6 +45,14 @@ class Waiting:
 
         return await self._until(moved, execution, None, watch, None)
 
+    async def until_submitted(self, execution: Execution, *, patience_s: float) -> Execution:
+        """The newest row of `execution` once this process did its part: SIM has the run, or never will."""
+
+        def is_submitted(row: Execution) -> bool:
+            return row.status is not Status.PROCESSING or row.id not in self._live
+
+        return await self._until(is_submitted, execution, patience_s, None, None)
+
     async def either(self, bell: anyio.Event, pause_s: float) -> None:
         """Return when `bell` rings or after `pause_s` seconds, whichever comes first."""
 

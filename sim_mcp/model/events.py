@@ -133,6 +133,7 @@ class Job:
         due_at: Not to be begun before.
         generation: 1, and one more for each replay.
         attempts: How often this generation was tried in vain.
+        rounds: How often it came back from the engine to wait again.
         begun_at: When this generation was first given to the corridor.
         error: Why it is dead, or why it was last tried in vain.
         decided_by: Who replayed or discarded it last.
@@ -151,6 +152,7 @@ class Job:
     state: JobState
     generation: int
     attempts: int
+    rounds: int
     begun_at: datetime | None
     execution_id: ExecutionId | None
     error: ExecutionError | None

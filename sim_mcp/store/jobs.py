@@ -35,7 +35,12 @@ LIMIT ?
 """
 _OVERLOOKED = """
 UPDATE jobs SET state = 'waiting'
-WHERE finished_at IS NULL AND due_at < ? AND state IN ('handed', 'running') AND handed_at < ?
+WHERE finished_at IS NULL AND due_at < ? AND handed_at < ?
+  AND (state = 'handed' OR (state = 'running' AND execution_id IS NULL))
+"""
+_ENDED = """
+SELECT j.* FROM jobs AS j JOIN executions AS e ON e.tenant_id = j.tenant_id AND e.id = j.execution_id
+WHERE j.state = 'running' AND e.status IN ('completed', 'failed', 'cancelled', 'paused') LIMIT ?
 """
 _CLOCKS_DIFFER = timedelta(hours=1)
 _WANTED = "state IN ('waiting', 'handed', 'running')"
@@ -160,12 +165,20 @@ class Jobs:
 
     async def attach(self, job: Job, execution_id: ExecutionId) -> bool:
         """Note which execution the job's run is."""
-        return await self._change(job, "execution_id = ?", [execution_id], _WANTED)
+        return await self._change(job, "state = 'running', execution_id = ?", [execution_id], _WANTED)
 
-    async def retry(self, job: Job, error: ExecutionError, *, counts: bool) -> bool:
-        """Note a try in vain; it only counts as one when `counts`."""
-        changes = "attempts = attempts + ?, error = ?"
-        return await self._change(job, changes, [int(counts), error_text(error)], _WANTED)
+    async def ended(self, *, limit: int) -> tuple[Job, ...]:
+        """Running jobs whose execution is settled. Operator's view."""
+        return tuple(job_of(row) for row in await self.database.fetch_all(_ENDED, [limit]))
+
+    async def retry(self, job: Job, error: ExecutionError, *, due_at: datetime, counts: bool) -> bool:
+        """Let the job wait until `due_at` for its next try; the last one only counts when `counts`."""
+        changes = (
+            "state = 'waiting', rounds = rounds + 1, attempts = attempts + ?, error = ?, due_at = ?,"
+            " execution_id = NULL"  # begun_at stays: whatever was begun under the key is found again
+        )
+        values = [int(counts), error_text(error), columns.micros(due_at)]
+        return await self._change(job, changes, values, f"rounds = {job.rounds:d} AND {_WANTED}")
 
     async def finish(
         self, job: Job, state: JobState, *, at: datetime, error: ExecutionError | None = None
@@ -178,7 +191,8 @@ class Jobs:
     async def replay(self, principal: Principal, job: Job, *, at: datetime) -> bool:
         """Let a dead or discarded job begin anew, as a new generation."""
         changes = (
-            "state = 'waiting', generation = generation + 1, attempts = 0, due_at = ?, handed_at = NULL,"
+            "state = 'waiting', generation = generation + 1, attempts = 0, rounds = 0, due_at = ?,"
+            " handed_at = NULL,"
             " begun_at = NULL, execution_id = NULL, error = NULL, finished_at = NULL, decided_by = ?"
         )
         values = [columns.micros(at), columns.clean(principal.subject)]

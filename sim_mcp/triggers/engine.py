@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from sim_mcp.model.events import Job
 
-    Perform = Callable[[str, str, int], Awaitable[float | None]]
+    Perform = Callable[[str, str, int], Awaitable[None]]
 
 QUEUE = "jobs"
 POLL_S = 0.1
@@ -39,18 +39,11 @@ class _Slot:
     perform: Perform | None = None
 
 
-@DBOS.step(name="perform")
-async def _perform(tenant_id: str, job_id: str, generation: int) -> float | None:
-    if _Slot.perform is None:
-        raise RuntimeError("the engine is closed")
-    return await _Slot.perform(tenant_id, job_id, generation)
-
-
 @DBOS.workflow(name="job")
 async def _job(tenant_id: str, job_id: str, generation: int) -> None:
-    while (wait_s := await _perform(tenant_id, job_id, generation)) is not None:
-        if wait_s > 0:
-            await DBOS.sleep_async(wait_s)
+    if _Slot.perform is None:
+        raise RuntimeError("the engine is closed")
+    await _Slot.perform(tenant_id, job_id, generation)
 
 
 class _Options(TypedDict):
@@ -122,7 +115,7 @@ class Engine:
         options = _Options(
             workflow_name="job",
             queue_name=QUEUE,
-            workflow_id=f"{job.tenant_id}/{job.id}/{job.generation}",
+            workflow_id=f"{job.tenant_id}/{job.id}/{job.generation}/{job.rounds}",
             queue_partition_key=job.tenant_id,
             priority=job.priority,
             delay_seconds=max(0.0, delay_s),

@@ -243,6 +243,7 @@ class Ingest:
             state=JobState.DEAD if error else JobState.WAITING,
             generation=1,
             attempts=0,
+            rounds=0,
             begun_at=None,
             execution_id=None,
             error=error,

@@ -1,4 +1,4 @@
-"""One job, carried out: given to the corridor once, followed to its end, judged.
+"""One job, carried out: brought to SIM through the corridor once, judged when its run has ended.
 
 The engine may ask for the same job again after any crash. What keeps its workflow from running twice is the
 idempotency key: one for each generation of a job, looked up among the executions before anything is sent.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sim_mcp.model.errors import (
@@ -32,8 +33,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-WATCH_S = 20.0
-"""How long one step waits for a run before the engine notes that it still goes on."""
+SUBMIT_WITHIN_S = 330.0
+"""How long a job may take to reach SIM, waits between tries included, before its place is given away."""
+AT_ONCE = 100
 MOST_ATTEMPTS = 12
 FIRST_WAIT_S = 5.0
 LONGEST_WAIT_S = 900.0
@@ -50,8 +52,8 @@ class Performer:
         self._clock = clock
         self._random = random
 
-    async def perform(self, tenant_id: str, job_id: str, generation: int) -> float | None:
-        """One step of a job. `None`: it is over; else ask again after so many seconds.
+    async def perform(self, tenant_id: str, job_id: str, generation: int) -> None:
+        """Bring the job to SIM, unless that was done before; its end is `settle`'s business.
 
         Never raises: what goes wrong stands in the job.
         """
@@ -59,21 +61,30 @@ class Performer:
         try:
             job = await self._store.jobs.get(TenantId(tenant_id), None, job_id)
             if job is None or job.state.is_final or job.generation != generation:
-                return None
-            return await self._step(job)
+                return
+            await self._submit(job)
         except SimMcpError as error:
             log.info("job %s could not be performed: %s", job_id, error.message)
-            return LONGEST_WAIT_S / 15 if job is None else await self._in_vain(job, _told(error), error)
+            await self._noted(job, _told(error), error)
         except Exception:  # the worker loop: one job's bug must not end the others
             log.exception("job %s could not be performed", job_id)
-            return LONGEST_WAIT_S / 15 if job is None else await self._in_vain(job, _BUG, None)
+            await self._noted(job, _BUG, None)
 
-    async def _step(self, job: Job) -> float | None:
+    async def settle(self) -> int:
+        """Judge the running jobs whose execution has ended; how many."""
+        ended = await self._store.jobs.ended(limit=AT_ONCE)
+        for job in ended:
+            execution = await self._store.executions.get(job.tenant_id, None, job.execution_id or "")
+            if execution is not None:
+                await self._judge(job, execution)
+        return len(ended)
+
+    async def _submit(self, job: Job) -> None:
         execution = await self._store.jobs.begun(job, key_of(job))
         if execution is None:
             now = self._clock.now()
             if not await self._store.jobs.begin(job, at=now):
-                return None  # discarded or replayed a moment ago
+                return  # discarded or replayed a moment ago
             job = replace(job, begun_at=job.begun_at or now)
             call = Call(
                 principal=Principal.system(job.tenant_id, job.organization_id),
@@ -86,39 +97,41 @@ class Performer:
             execution = await self._gateway.call(call, patience_s=0)
         if job.execution_id != execution.id:
             await self._store.jobs.attach(job, execution.id)
-        execution = await self._gateway.follow(execution, patience_s=WATCH_S)
-        return await self._judge(job, execution)
+        execution = await self._gateway.waiting.until_submitted(execution, patience_s=SUBMIT_WITHIN_S)
+        if execution.status.is_settled:
+            await self._judge(job, execution)
 
-    async def _judge(self, job: Job, execution: Execution) -> float | None:
-        if not execution.status.is_settled:
-            return 0.0
+    async def _judge(self, job: Job, execution: Execution) -> None:
         error = execution.error
         if execution.status is not Status.FAILED or error is None:
             # Paused: it waits for a person, and is followed. Cancelled: somebody wanted that.
-            await self._finish(job, JobState.DONE, error)
-            return None
+            await self._finish(job, JobState.DONE, None)
         # The key was given back: surely nothing ran, and trying again runs nothing twice.
-        if error.retryable and await self._store.jobs.begun(job, key_of(job)) is None:
-            return await self._in_vain(job, error, None)
-        await self._finish(job, JobState.DEAD, error)
-        return None
+        elif error.retryable and await self._store.jobs.begun(job, key_of(job)) is None:
+            await self._in_vain(job, error, None)
+        else:
+            await self._finish(job, JobState.DEAD, error)
 
-    async def _in_vain(self, job: Job, error: ExecutionError, cause: SimMcpError | None) -> float | None:
-        """Wait and try again, or bury it."""
-        counts = not isinstance(cause, _PATIENT)
-        if cause is not None and not error.retryable and counts:
-            await self._finish(job, JobState.DEAD, error)
-            return None
-        if counts and job.attempts + 1 >= MOST_ATTEMPTS:
-            await self._finish(job, JobState.DEAD, error)
-            return None
+    async def _noted(self, job: Job | None, error: ExecutionError, cause: SimMcpError | None) -> None:
+        """`_in_vain`, whatever happens: an overlooked job is handed to the engine once more."""
+        if job is None:
+            return
         try:
-            await self._store.jobs.retry(job, error, counts=counts)
-        except StoreUnavailable:
-            log.warning("job %s: its try in vain could not be noted", job.id)
-        wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0**job.attempts)
-        wait_s *= 1 + 0.25 * self._random()
-        return max(wait_s if counts else 1.0, min(error.retry_after_s or 0.0, LONGEST_WAIT_S))
+            await self._in_vain(job, error, cause)
+        except SimMcpError as failure:
+            log.warning("job %s: its try in vain could not be noted: %s", job.id, failure.message)
+
+    async def _in_vain(self, job: Job, error: ExecutionError, cause: SimMcpError | None) -> None:
+        """Let it wait for another try, or bury it."""
+        counts = not isinstance(cause, _PATIENT) and error.code is not ErrorCode.CIRCUIT_OPEN
+        is_hopeless = cause is not None and counts and not error.retryable
+        if is_hopeless or (counts and job.attempts + 1 >= MOST_ATTEMPTS):
+            await self._finish(job, JobState.DEAD, error)
+            return
+        wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(job.rounds, 10)) * (1 + 0.25 * self._random())
+        wait_s = max(wait_s, min(error.retry_after_s or 0.0, LONGEST_WAIT_S))
+        due_at = self._clock.now() + timedelta(seconds=wait_s)
+        await self._store.jobs.retry(job, error, due_at=due_at, counts=counts)
 
     async def _finish(self, job: Job, state: JobState, error: ExecutionError | None) -> None:
         if await self._store.jobs.finish(job, state, at=self._clock.now(), error=error) and error:

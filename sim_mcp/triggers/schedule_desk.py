@@ -142,6 +142,7 @@ class ScheduleDesk:
             state=JobState.WAITING,
             generation=1,
             attempts=0,
+            rounds=0,
             begun_at=None,
             execution_id=None,
             error=None,

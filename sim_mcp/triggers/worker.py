@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from sim_mcp.model.errors import SimMcpError
+from sim_mcp.triggers.performing import AT_ONCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -79,6 +80,8 @@ class Worker:
 
     async def _feed(self) -> None:
         self._kicked = anyio.Event()
+        while await self._performer.settle() >= AT_ONCE:
+            pass
         while jobs := await self._store.jobs.waiting(limit=BATCH):
             for job in jobs:
                 delay_s = (job.due_at - self._clock.now()).total_seconds()

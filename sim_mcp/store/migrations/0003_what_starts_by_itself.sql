@@ -69,7 +69,7 @@ CREATE UNIQUE INDEX schedules_by_name ON schedules (tenant_id, COALESCE(organiza
 CREATE INDEX schedules_due ON schedules (next_at) WHERE next_at IS NOT NULL;
 
 -- One run that an event or a schedule wants. source_key: what may start it once. generation: how often it was
--- replayed, from 1. sealed_input: what the workflow gets. begun_at: when the corridor was first asked to run it.
+-- replayed, from 1. rounds: how often it came back from the engine to wait again. sealed_input: what the workflow gets. begun_at: when the corridor was first asked to run it.
 CREATE TABLE jobs (
   tenant_id TEXT NOT NULL,
   id TEXT NOT NULL,
@@ -86,6 +86,7 @@ CREATE TABLE jobs (
   state TEXT NOT NULL,
   generation BIGINT NOT NULL,
   attempts BIGINT NOT NULL,
+  rounds BIGINT NOT NULL DEFAULT 0,
   handed_at BIGINT,
   begun_at BIGINT,
   execution_id TEXT,
@@ -107,6 +108,8 @@ CREATE INDEX jobs_by_state ON jobs (tenant_id, state, created_at, id);
 CREATE INDEX jobs_by_execution ON jobs (tenant_id, execution_id) WHERE execution_id IS NOT NULL;
 
 CREATE INDEX jobs_waiting ON jobs (tenant_id, due_at, id) WHERE state = 'waiting';
+
+CREATE INDEX jobs_running ON jobs (tenant_id, execution_id) WHERE state = 'running';
 
 CREATE INDEX jobs_open ON jobs (due_at) WHERE finished_at IS NULL;
 
