@@ -1,0 +1,132 @@
+"""`kill -9` of a worker in the middle of five hundred events: each one's workflow runs once, none is lost."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import anyio
+import anyio.abc
+import anyio.lowlevel
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from sim_mcp.model.clock import ManualClock
+from sim_mcp.model.errors import ErrorCode
+from sim_mcp.model.events import Job, JobState
+from sim_mcp.sim.fake import FakeSim, serve_fake
+from tests.journeys.test_events import worked_off
+from tests.patience import PATIENCE_S
+from tests.triggers import event, map_event
+from tests.world import World, open_world, principal
+
+pytestmark = [pytest.mark.anyio, pytest.mark.sockets]
+
+EVENTS = 500
+POISON_EVERY = 50
+
+
+class Counting(FakeSim):
+    """The fake SIM, ringing when so many runs have begun."""
+
+    def __init__(self, *, time: ManualClock, ring_at: int) -> None:
+        super().__init__(time=time)
+        self._ring_at = ring_at
+        self.rung = anyio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await super().__call__(scope, receive, send)
+        if len(list(self.runs)) >= self._ring_at:
+            self.rung.set()
+
+
+@asynccontextmanager
+async def worker(folder: Path, base_url: str) -> AsyncGenerator[anyio.abc.Process]:
+    """A worker process on the same files; killed when the block ends."""
+    command = [sys.executable, "-m", "tests.journeys.worker_victim", str(folder), base_url]
+    async with await anyio.open_process(command, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGKILL)
+
+
+@pytest.mark.requirement("R17", "R36", "R42", "R54", "F17")
+async def test_five_hundred_events_run_once_each_though_the_worker_is_killed(tmp_path: Path) -> None:
+    """Killed at a third, started again; the poisoned ones are dead letters with their cause."""
+    clock = ManualClock(datetime.now(UTC))
+    sim = Counting(time=clock, ring_at=EVENTS // 3)
+    async with (
+        serve_fake(sim) as base_url,
+        open_world(
+            tmp_path,
+            sim=sim,
+            clock=clock,
+            transport_of=lambda _: sim.transport(),
+            sim_base_url=base_url,
+            sim_allowed_hosts=("127.0.0.1",),
+        ) as world,
+    ):
+        await post_all(world)
+        async with worker(tmp_path, base_url):
+            with anyio.fail_after(PATIENCE_S):
+                await sim.rung.wait()
+        async with worker(tmp_path, base_url):
+            with anyio.fail_after(PATIENCE_S):
+                while await in_the_engine(world):
+                    await anyio.lowlevel.checkpoint()
+        jobs = await settled(world)
+    ran = Counter((run.account, run.input["text"]) for run in sim.runs)
+    assert set(ran.values()) == {1}
+    assert len(ran) == EVENTS
+    dead = [job for job in jobs if job.state is JobState.DEAD]
+    assert {job.state for job in jobs} == {JobState.DONE, JobState.DEAD}
+    assert {job.error.code for job in dead if job.error} == {ErrorCode.EXECUTION_ERROR}
+    assert len(dead) == EVENTS // POISON_EVERY
+
+
+async def post_all(world: World) -> None:
+    """All events of both tenants, some of them for a workflow that fails."""
+    for tenant in ("acme", "globex"):
+        for workflow in ("echo", "failing"):
+            await world.allow(tenant, workflow)
+            await map_event(world, tenant, workflow, f"{workflow}.wanted")
+    for number in range(EVENTS):
+        tenant = ("acme", "globex")[number % 2]
+        name = "failing.wanted" if number % POISON_EVERY == 0 else "echo.wanted"
+        accepted = await world.app.events.accept(
+            principal(tenant), event(f"evt-{number}", name, data={"text": f"{number}"})
+        )
+        assert len(accepted.jobs) == 1
+
+
+async def in_the_engine(world: World) -> int:
+    """How many jobs of anybody have no execution yet."""
+    row = await world.app.store.database.fetch_one(
+        "SELECT COUNT(*) AS total FROM jobs WHERE execution_id IS NULL AND finished_at IS NULL"
+    )
+    assert row is not None
+    return int(str(row["total"]))
+
+
+async def settled(world: World) -> list[Job]:
+    """All jobs of both tenants, once none of them is open: the calls that were cut off begin anew."""
+    for _ in range(200):
+        counts = [await world.app.jobs.counts(principal(tenant)) for tenant in ("acme", "globex")]
+        if all(state.is_final for each in counts for state in each):
+            break
+        await worked_off(world, rounds=5)
+    jobs: list[Job] = []
+    for tenant in ("acme", "globex"):
+        cursor: str | None = None
+        while cursor is not None or not any(job.tenant_id == tenant for job in jobs):
+            page = await world.app.jobs.page(principal(tenant), limit=100, cursor=cursor)
+            jobs += page.jobs
+            cursor = page.next_cursor
+    return jobs
