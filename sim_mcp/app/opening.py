@@ -14,9 +14,10 @@ from sim_mcp.app.rooms import App, Facts, Needs, Seams
 from sim_mcp.app.wiring import Wiring
 from sim_mcp.config import Settings
 from sim_mcp.gateway import ProcessKey, Tenancy
+from sim_mcp.model.errors import InvalidInput
 from sim_mcp.model.principal import TenantId
 from sim_mcp.sim import SimClients
-from sim_mcp.store import Sealer, load_or_create_key_file, open_store, parse_keys
+from sim_mcp.store import Sealer, is_postgres, load_or_create_key_file, open_store, parse_keys
 from sim_mcp.telemetry import log_fact
 
 log = logging.getLogger(__name__)
@@ -79,6 +80,12 @@ def open_sealer(settings: Settings) -> Sealer:
     """
     if settings.encryption_keys is not None:
         return Sealer(parse_keys(settings.encryption_keys.get_secret_value()))
+    if is_postgres(settings.store_url):
+        raise InvalidInput(
+            "SIM_MCP_ENCRYPTION_KEYS is required with PostgreSQL: replicas share the database and must share "
+            "the keys. Make one with `python -c "
+            '"import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())"`.'
+        )
     return Sealer([load_or_create_key_file(settings.key_file)])
 
 

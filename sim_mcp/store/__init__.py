@@ -18,7 +18,7 @@ from sim_mcp.store.jobs import JobPage
 from sim_mcp.store.sealing import Binding, Sealer, load_or_create_key_file, parse_keys
 from sim_mcp.store.setup_links import SetupLinks
 from sim_mcp.store.spent_tickets import SpentTickets
-from sim_mcp.store.store import Store, open_store, sqlite_path
+from sim_mcp.store.store import Store, is_postgres, open_store, sqlite_path
 from sim_mcp.store.tasks import Tasks
 from sim_mcp.store.tokens import Token, Tokens
 from sim_mcp.store.tools import StoredTool
@@ -27,6 +27,6 @@ __all__ = [
     "ATTACHED", "KEY_HELD_FOR", "Binding", "Change", "ChangeKind", "Claim", "Claims", "ExecutionFilter",
     "Executions", "FileFindings", "JobPage", "NewJob", "Outcome", "Page", "Sealer", "Sender", "SetupLinks",
     "SpentTickets", "Store", "StoredConnection", "StoredTool", "Tasks", "Token", "Tokens",
-    "allow_list_owners", "inspect_file", "load_or_create_key_file", "open_store", "parse_keys",
+    "allow_list_owners", "inspect_file", "is_postgres", "load_or_create_key_file", "open_store", "parse_keys",
     "sqlite_path", "stored_connections",
 ]  # fmt: skip

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _SET = """
 INSERT INTO event_mappings (tenant_id, id, organization_id, event, workflow_id, filter, input, delay_s,
   priority, changed_at, changed_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (tenant_id, event, workflow_id, COALESCE(organization_id, '')) DO UPDATE SET
+ON CONFLICT (tenant_id, event, workflow_id, (COALESCE(organization_id, ''))) DO UPDATE SET
   filter = excluded.filter, input = excluded.input, delay_s = excluded.delay_s,
   priority = excluded.priority, changed_at = excluded.changed_at, changed_by = excluded.changed_by
 RETURNING *

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _SET = """
 INSERT INTO schedules (tenant_id, id, organization_id, name, workflow_id, cron, time_zone, input, missed,
   is_enabled, next_at, changed_at, changed_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (tenant_id, COALESCE(organization_id, ''), name) DO UPDATE SET
+ON CONFLICT (tenant_id, (COALESCE(organization_id, '')), name) DO UPDATE SET
   workflow_id = excluded.workflow_id, cron = excluded.cron, time_zone = excluded.time_zone,
   input = excluded.input, missed = excluded.missed, is_enabled = excluded.is_enabled,
   next_at = excluded.next_at, changed_at = excluded.changed_at, changed_by = excluded.changed_by

@@ -77,23 +77,22 @@ async def open_store(
 ) -> AsyncGenerator[Store]:
     """The store at `url`, for as long as the block lasts. Several processes may open the same one.
 
-    `sqlite:///relative.db`, `sqlite:////absolute.db`, `sqlite:///C:/windows.db`. With `migrate` the
-    file is made when missing (mode 0600, its directory 0700) and brought up to date; without it
-    nothing is created and a database that is not up to date is refused. With `only_look` nothing is
-    created, and every write is refused too.
+    `sqlite:///relative.db`, `sqlite:////absolute.db`, `sqlite:///C:/windows.db`, or
+    `postgresql://user:password@host/name` (extra `postgres`). With `migrate` a missing file is made
+    (mode 0600, its directory 0700) and the tables are brought up to date; without it nothing is created
+    and a database that is not up to date is refused. With `only_look` nothing is created, and every
+    write is refused too.
 
     Raises:
         InvalidInput: for a URL that names no database of this release.
         StoreUnavailable: when the database cannot be opened, is newer than this program, or (without
             `migrate`) is missing or older.
     """
-    path = sqlite_path(url)
     # Only now: the drivers are heavy, and importing the room must stay light.
     from sim_mcp.store.migrations import upgrade, verify
-    from sim_mcp.store.sqlite import open_sqlite
 
     may_create = migrate and not only_look
-    database = await open_sqlite(path, may_create=may_create, may_write=not only_look)
+    database = await _open_database(url, may_create=may_create, may_write=not only_look)
     try:
         if may_create:
             await upgrade(database, clock=clock)
@@ -121,6 +120,25 @@ async def open_store(
         await database.close()
 
 
+async def _open_database(url: str, *, may_create: bool, may_write: bool) -> Database:
+    if is_postgres(url):
+        try:
+            from sim_mcp.store.postgres import open_postgres
+        except ImportError as error:
+            raise InvalidInput(
+                'PostgreSQL needs its driver: install it with `pip install "sim-mcp[postgres]"`.'
+            ) from error
+        return await open_postgres(url, may_write=may_write)
+    from sim_mcp.store.sqlite import open_sqlite
+
+    return await open_sqlite(sqlite_path(url), may_create=may_create, may_write=may_write)
+
+
+def is_postgres(url: str) -> bool:
+    """Whether `url` names a PostgreSQL database."""
+    return url.startswith(("postgres://", "postgresql://"))
+
+
 def sqlite_path(url: str) -> Path:
     """The file that `url` names, absolute.
 
@@ -128,14 +146,11 @@ def sqlite_path(url: str) -> Path:
         InvalidInput: for a URL that names no database of this release.
     """
     # The URL itself is never repeated: it may carry a password.
-    if url.startswith(("postgres://", "postgresql://", "postgresql+")):
-        raise InvalidInput(
-            "PostgreSQL is not available in this release: set SIM_MCP_DATABASE_URL to sqlite:///path/to/sim-mcp.db."
-        )
     path = url.removeprefix(_SQLITE)
     if not url.startswith(_SQLITE) or not path.strip() or "\0" in path:
         raise InvalidInput(
-            "The database URL is not understood: write sqlite:///relative/path.db or sqlite:////absolute/path.db."
+            "The database URL is not understood: write sqlite:///relative/path.db, "
+            "sqlite:////absolute/path.db or postgresql://user@host/name."
         )
     if path.startswith(":memory:") or path.endswith(("/", os.sep)):
         raise InvalidInput("The database URL must name a file: write sqlite:///path/to/sim-mcp.db.")

@@ -9,6 +9,7 @@ import pytest
 
 from sim_mcp.model.clock import ManualClock
 from sim_mcp.store import Store
+from tests.postgres import Server
 from tests.store.rows import opened
 
 
@@ -18,9 +19,17 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "data" / "sim-mcp.db"
 
 
-@pytest.fixture(params=["sqlite"])
-async def store(request: pytest.FixtureRequest, path: Path, clock: ManualClock) -> AsyncGenerator[Store]:
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, path: Path) -> Path | str:
+    """Where an empty store may be opened, several times at once: a file, and a URL of PostgreSQL."""
+    if request.param == "sqlite":
+        return path
+    server: Server = request.getfixturevalue("postgres")
+    return server.database()
+
+
+@pytest.fixture
+async def store(place: Path | str, clock: ManualClock) -> AsyncGenerator[Store]:
     """An empty store on each database that this release serves."""
-    assert request.param == "sqlite"
-    async with opened(path, clock=clock) as opened_store:
+    async with opened(place, clock=clock) as opened_store:
         yield opened_store

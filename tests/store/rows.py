@@ -35,17 +35,17 @@ def after(seconds: float) -> datetime:
 
 
 def opened(
-    path: Path,
+    place: Path | str,
     *,
     keys: Sequence[bytes] = (KEY,),
     clock: ManualClock | None = None,
     migrate: bool = True,
     prefix: str = "id",
 ) -> AbstractAsyncContextManager[Store]:
-    """The store in the file at `path`; its ids are `prefix`-1, `prefix`-2 and so on."""
+    """The store in the file or at the URL `place`; its ids are `prefix`-1, `prefix`-2 and so on."""
     numbers = itertools.count(1)
     return open_store(
-        f"sqlite:///{path}",
+        f"sqlite:///{place}" if isinstance(place, Path) else place,
         sealer=Sealer(keys),
         clock=clock or ManualClock(),
         new_id=lambda: f"{prefix}-{next(numbers)}",

@@ -61,7 +61,7 @@ async def test_a_day_later_the_key_is_free_and_the_old_row_stays(store: Store, c
     assert [await store.executions.get(ACME, None, f"x{day}") is not None for day in range(3)] == [True] * 3
 
 
-async def test_of_many_in_two_processes_exactly_one_takes_over_an_outdated_key(path: Path) -> None:
+async def test_of_many_in_two_processes_exactly_one_takes_over_an_outdated_key(place: Path | str) -> None:
     """Whoever is first frees it and has it; the others see that."""
     clock = ManualClock()
     won = list[str]()
@@ -70,7 +70,7 @@ async def test_of_many_in_two_processes_exactly_one_takes_over_an_outdated_key(p
         if await claim(store, name):
             won.append(name)
 
-    async with opened(path, clock=clock) as first, opened(path, clock=clock) as second:
+    async with opened(place, clock=clock) as first, opened(place, clock=clock) as second:
         assert await claim(first, "x0")
         clock.advance(DAY_S)
         async with anyio.create_task_group() as group:

@@ -25,7 +25,7 @@ DAMAGED = "restore it from a backup"
         ("error", "[]"),
         ("error", '{"code": "NO_SUCH_CODE"}'),
         ("mode", "no such mode"),
-        ("tool_name", b"bytes"),
+        ("triggered_by", "nobody at all"),
     ],
 )
 async def test_a_damaged_execution_is_told_as_damage(store: Store, column: str, value: Value) -> None:

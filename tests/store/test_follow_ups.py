@@ -59,7 +59,7 @@ async def test_a_claim_must_keep_others_out(store: Store) -> None:
         await store.executions.claim(ACME, X1, seen=START, at=START, until=START)
 
 
-async def test_of_many_claimers_in_two_processes_exactly_one_wins(path: Path) -> None:
+async def test_of_many_claimers_in_two_processes_exactly_one_wins(place: Path | str) -> None:
     """Two stores on one file, eight claimers, all of whom saw the same due time."""
     wins: list[str] = []
 
@@ -67,7 +67,7 @@ async def test_of_many_claimers_in_two_processes_exactly_one_wins(path: Path) ->
         if await store.executions.claim(ACME, X1, seen=START, at=START, until=after(30)):
             wins.append(name)
 
-    async with opened(path) as first, opened(path) as second:
+    async with opened(place) as first, opened(place) as second:
         await opened_rows(first, execution("x1"), follow_up_at=START)
         with anyio.fail_after(PATIENCE_S):
             async with anyio.create_task_group() as tasks:

@@ -212,13 +212,13 @@ async def test_without_settings_there_is_no_key_and_no_switch(store: Store) -> N
     assert await store.changes.latest() == 1
 
 
-async def test_simultaneous_saves_get_consecutive_revisions(path: Path) -> None:
+async def test_simultaneous_saves_get_consecutive_revisions(place: Path | str) -> None:
     """From two processes at once: none is lost, and exactly one key is left."""
 
     async def once(store: Store, number: int) -> None:
         await save(store, api_key=f"key {number}")
 
-    async with opened(path, prefix="first") as first, opened(path, prefix="second") as second:
+    async with opened(place, prefix="first") as first, opened(place, prefix="second") as second:
         with anyio.fail_after(PATIENCE_S):
             async with anyio.create_task_group() as tasks:
                 for number in range(5):

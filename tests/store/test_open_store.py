@@ -20,9 +20,7 @@ pytestmark = pytest.mark.anyio
 @pytest.mark.parametrize(
     ("url", "told"),
     [
-        ("postgresql://u:hunter2@db/x", "not available in this release"),
-        ("postgres://u:hunter2@db/x", "not available in this release"),
-        ("postgresql+asyncpg://u:hunter2@db/x", "not available in this release"),
+        ("postgresql+asyncpg://u:hunter2@db/x", "not understood"),
         ("mysql://u:hunter2@db/x", "not understood"),
         ("", "not understood"),
         ("sqlite://", "not understood"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -172,7 +170,7 @@ async def test_open_links_are_bounded_for_each_tenant(store: Store, clock: Manua
     await made(store)
 
 
-async def test_ended_links_are_forgotten_after_a_day(store: Store, path: Path, clock: ManualClock) -> None:
+async def test_ended_links_are_forgotten_after_a_day(store: Store, clock: ManualClock) -> None:
     """Until then they can say how they ended."""
     _, secret = await made(store)
     clock.advance(timedelta(days=1, minutes=9, seconds=59).total_seconds())
@@ -181,5 +179,6 @@ async def test_ended_links_are_forgotten_after_a_day(store: Store, path: Path, c
     clock.advance(1)
     await made(store, GLOBEX)
     assert await store.setup_links.find(secret) is None
-    with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("SELECT COUNT(*) FROM setup_links").fetchone() == (2,)
+    counted = await store.database.fetch_one("SELECT COUNT(*) AS total FROM setup_links")
+    assert counted is not None
+    assert counted["total"] == 2

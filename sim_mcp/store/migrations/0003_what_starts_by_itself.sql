@@ -15,7 +15,7 @@ CREATE TABLE event_mappings (
 );
 
 CREATE UNIQUE INDEX event_mappings_target
-  ON event_mappings (tenant_id, event, workflow_id, COALESCE(organization_id, ''));
+  ON event_mappings (tenant_id, event, workflow_id, (COALESCE(organization_id, '')));
 
 -- Events that started jobs, so that a second delivery starts none. scope: the organisation, or '' for none.
 CREATE TABLE events (
@@ -64,7 +64,7 @@ CREATE TABLE schedules (
   PRIMARY KEY (tenant_id, id)
 );
 
-CREATE UNIQUE INDEX schedules_by_name ON schedules (tenant_id, COALESCE(organization_id, ''), name);
+CREATE UNIQUE INDEX schedules_by_name ON schedules (tenant_id, (COALESCE(organization_id, '')), name);
 
 CREATE INDEX schedules_due ON schedules (next_at) WHERE next_at IS NOT NULL;
 
