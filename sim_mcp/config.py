@@ -131,6 +131,11 @@ class Settings(BaseSettings):
     retention_days: int = Field(
         default=90, ge=0, description="Days after which `db purge` removes finished executions; 0 = never."
     )
+    retention_archive_dir: Path | None = Field(
+        default=None,
+        description="Directory to which executions are written (gzip NDJSON, a folder for each tenant) "
+        "before they are purged; none: they are only deleted",
+    )
     rate_per_minute: int = Field(
         default=120, ge=1, le=100_000, description="Calls that one tenant may start in a minute."
     )

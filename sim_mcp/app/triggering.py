@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sim_mcp.gateway import Keeping
 from sim_mcp.model.execution import Trigger
 from sim_mcp.model.facts import CallFinished
 from sim_mcp.store import sqlite_path
@@ -66,6 +67,12 @@ class Triggering:
             engine=engine,
             performer=performer,
             schedules=self.schedules,
+            keeping=Keeping(
+                retention=self._store.retention,
+                clock=outside.clock,
+                retention_days=self._settings.retention_days,
+                archive=self._settings.retention_archive_dir,
+            ),
             clock=outside.clock,
             worker_id=worker_id,
         )

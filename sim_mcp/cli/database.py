@@ -16,6 +16,7 @@ from sim_mcp.cli.options import AsJson, Config
 from sim_mcp.cli.printing import moment, print_json, say
 from sim_mcp.cli.session import read_settings, run, with_app
 from sim_mcp.model.clock import SystemClock
+from sim_mcp.model.json import Json
 from sim_mcp.model.principal import Permission, Principal
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from sim_mcp.store import Store
 
 T = TypeVar("T")
-
-_ROWS_AT_ONCE = 1000
 
 
 def database_verbs() -> typer.Typer:
@@ -66,27 +65,43 @@ def purge(
         int | None,
         typer.Option("--days", min=1, max=36500, help="Older than this; default: SIM_MCP_RETENTION_DAYS."),
     ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would go.")] = False,
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
-    """Delete finished executions older than the retention time, of all tenants."""
+    """Delete what ended longer ago than the retention time, of all tenants.
+
+    Executions are archived first when SIM_MCP_RETENTION_ARCHIVE_DIR is set. A worker does it every hour.
+    """
+    from sim_mcp.gateway import Keeping, Purged
+
     settings = read_settings(config)
     kept_days = settings.retention_days if days is None else days
     if kept_days == 0:
         raise Misuse("SIM_MCP_RETENTION_DAYS is 0: nothing is ever purged.", remedy="give --days")
     before = SystemClock().now() - timedelta(days=kept_days)
 
-    async def delete(store: Store) -> int:
-        purged = 0
-        while some := await store.executions.purge(before, limit=_ROWS_AT_ONCE):
-            purged += some
-        return purged
+    async def delete(store: Store) -> Purged:
+        keeping = Keeping(
+            retention=store.retention,
+            clock=SystemClock(),
+            retention_days=kept_days,
+            archive=settings.retention_archive_dir,
+        )
+        return await (keeping.preview(before) if dry_run else keeping.purge(before))
 
     purged = _with_store(delete, settings, migrate=True)
     if as_json:
-        print_json({"purged": purged, "finished_before": moment(before)})
-    else:
-        say(f"Purged {purged} executions that finished before {moment(before)}.")
+        files: list[Json] = [str(file) for file in purged.files]
+        counts: dict[str, Json] = {**purged.counts}
+        print_json(
+            {"purged": counts, "finished_before": moment(before), "archived_in": files, "dry_run": dry_run}
+        )
+        return
+    told = ", ".join(f"{count} {kind}" for kind, count in purged.counts.items())
+    say(f"{'Would purge' if dry_run else 'Purged'} what ended before {moment(before)}: {told}.")
+    for file in purged.files:
+        say(f"archived in {file}")
 
 
 def rotate(*, as_json: AsJson = False, config: Config = None) -> None:

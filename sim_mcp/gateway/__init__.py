@@ -10,6 +10,7 @@ from sim_mcp.gateway.curation import Curation, Discovery, Validation
 from sim_mcp.gateway.follow_up import Follower
 from sim_mcp.gateway.inputs import Inputs
 from sim_mcp.gateway.inquiry import Inquiry
+from sim_mcp.gateway.keeping import Keeping, Purged
 from sim_mcp.gateway.keepsake import Keepsakes
 from sim_mcp.gateway.live import LiveCalls, Progress, Watch
 from sim_mcp.gateway.pace import Pace, UsualDuration
@@ -29,9 +30,9 @@ from sim_mcp.gateway.waiting import Waiting
 
 __all__ = [
     "Administration", "Answers", "Attempts", "Audit", "Checkup", "Curation", "Discovery", "Follower",
-    "Gateway", "Inputs", "Inquiry", "IssuedLink", "Keepsakes", "LiveCalls", "Pace", "Plan", "Planner",
-    "Plans", "ProcessKey", "Progress", "Redactor", "Repeats", "Runs", "SeenLink", "SetupDesk",
-    "SetupReport", "SimBudget", "SimHealth", "StatusDesk", "TaskDesk", "Tenancy", "TenantCheckup",
-    "TenantLimits", "TenantStatus", "Ticket", "Tickets", "UsualDuration", "Validation", "Waiting",
-    "Watch", "complaint", "halves", "remedy_for",
+    "Gateway", "Inputs", "Inquiry", "IssuedLink", "Keeping", "Keepsakes", "LiveCalls", "Pace", "Plan",
+    "Planner", "Plans", "ProcessKey", "Progress", "Purged", "Redactor", "Repeats", "Runs", "SeenLink",
+    "SetupDesk", "SetupReport", "SimBudget", "SimHealth", "StatusDesk", "TaskDesk", "Tenancy",
+    "TenantCheckup", "TenantLimits", "TenantStatus", "Ticket", "Tickets", "UsualDuration", "Validation",
+    "Waiting", "Watch", "complaint", "halves", "remedy_for",
 ]  # fmt: skip

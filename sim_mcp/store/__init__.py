@@ -15,6 +15,7 @@ from sim_mcp.store.inspection import (
 )
 from sim_mcp.store.job_rows import NewJob
 from sim_mcp.store.jobs import JobPage
+from sim_mcp.store.retention import Retention
 from sim_mcp.store.sealing import Binding, Sealer, load_or_create_key_file, parse_keys
 from sim_mcp.store.setup_links import SetupLinks
 from sim_mcp.store.spent_tickets import SpentTickets
@@ -25,8 +26,8 @@ from sim_mcp.store.tools import StoredTool
 
 __all__ = [
     "ATTACHED", "KEY_HELD_FOR", "Binding", "Change", "ChangeKind", "Claim", "Claims", "ExecutionFilter",
-    "Executions", "FileFindings", "JobPage", "NewJob", "Outcome", "Page", "Sealer", "Sender", "SetupLinks",
-    "SpentTickets", "Store", "StoredConnection", "StoredTool", "Tasks", "Token", "Tokens",
+    "Executions", "FileFindings", "JobPage", "NewJob", "Outcome", "Page", "Retention", "Sealer", "Sender",
+    "SetupLinks",    "SpentTickets", "Store", "StoredConnection", "StoredTool", "Tasks", "Token", "Tokens",
     "allow_list_owners", "inspect_file", "is_postgres", "load_or_create_key_file", "open_store", "parse_keys",
     "sqlite_path", "stored_connections",
 ]  # fmt: skip

@@ -66,6 +66,10 @@ class Database(Statements, Protocol):
         """Whether a table of that name exists. Creates nothing."""
         ...
 
+    async def shrink(self) -> None:
+        """Give freed space back to the system, a little at a time; nothing where that goes by itself."""
+        ...
+
     async def close(self) -> None:
         """Finish what is running and let go of every connection. Idempotent, not cancellable."""
         ...

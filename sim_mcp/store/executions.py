@@ -35,12 +35,6 @@ _COUNT_REFUSAL = (
     " RETURNING id"
 )
 
-_PURGE = """
-DELETE FROM executions WHERE (tenant_id, id) IN (
-  SELECT tenant_id, id FROM executions WHERE finished_at < ? ORDER BY finished_at LIMIT ?
-)
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Executions(ExecutionHistory, FollowUps):
@@ -257,13 +251,6 @@ class Executions(ExecutionHistory, FollowUps):
         async with self.database.transaction() as transaction:
             counted = await transaction.fetch_one(_insert(row) + _COUNT_REFUSAL, [*row.values()])
         return execution.id if counted is None else ExecutionId(columns.text(counted, "id"))
-
-    async def purge(self, before: datetime, *, limit: int) -> int:
-        """Delete up to `limit` executions of any tenant that ended before `before`, oldest first.
-
-        Returns how many went. Unfinished ones stay, however old. Call again while it returns `limit`.
-        """
-        return await self.database.execute(_PURGE, [columns.micros(before), limit])
 
     async def _detach(self, tenant_id: TenantId, execution_id: ExecutionId) -> None:
         """Let equal calls run again after a cancelled one; a caller's own key keeps its answer."""

@@ -113,6 +113,9 @@ class PostgresDatabase:
         """Whether a table of that name exists."""
         return await self.fetch_one(_HAS_TABLE, [name]) is not None
 
+    async def shrink(self) -> None:
+        """Nothing: autovacuum does it."""
+
     async def close(self) -> None:
         """Let running statements end, then close every connection."""
         self._is_open = False

@@ -25,6 +25,9 @@ BUSY_TIMEOUT_S = 30.0
 _READERS = 4
 _OLDEST = (3, 35, 0)  # the first with RETURNING
 _WAL_TRIES = 50
+_PAGES = 256
+"""A megabyte at a time: as long as a writer may have to wait."""
+_SHRINKS = 10_000
 
 _TROUBLES = {
     sqlite3.SQLITE_BUSY: Trouble.LOCKED,
@@ -84,6 +87,8 @@ class SqliteDatabase:
             if not may_write:
                 await self._writer.execute("PRAGMA query_only = ON")
                 return
+            # Only counts for a file without tables: freed space can go back to the system later.
+            await self._writer.execute("PRAGMA auto_vacuum = INCREMENTAL")
             await _switch_to_wal(self._writer)
             # NORMAL: a commit survives the death of the process (kill -9), since it is in the
             # operating system's hands by then. A loss of power may take back the last commits, but
@@ -131,6 +136,16 @@ class SqliteDatabase:
         """Whether a table of that name exists."""
         sql = "SELECT 1 AS found FROM sqlite_master WHERE type = 'table' AND name = ?"
         return await self.fetch_one(sql, [name]) is not None
+
+    async def shrink(self) -> None:
+        """Free pages go back to the system, some at a time; files from before this need one `VACUUM`."""
+        for _ in range(_SHRINKS):
+            row = await self.fetch_one("PRAGMA freelist_count")
+            if row is None or row["freelist_count"] == 0:
+                return
+            async with self._writing:
+                with _Unbroken():
+                    await self._open_writer().execute_fetchall(f"PRAGMA incremental_vacuum({_PAGES})")
 
     async def close(self) -> None:
         """Let the running statements end, then close every connection and its thread."""

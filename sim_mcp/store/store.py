@@ -16,6 +16,7 @@ from sim_mcp.store.executions import Executions
 from sim_mcp.store.integrations import Integrations
 from sim_mcp.store.jobs import Jobs
 from sim_mcp.store.mappings import Mappings
+from sim_mcp.store.retention import Retention
 from sim_mcp.store.schedules import Schedules
 from sim_mcp.store.setup_links import SetupLinks
 from sim_mcp.store.sim_budget import BudgetWindows
@@ -55,6 +56,7 @@ class Store:
     schedules: Schedules
     jobs: Jobs
     workers: Workers
+    retention: Retention
 
     async def ping(self) -> None:
         """Return when the database answers.
@@ -115,6 +117,7 @@ async def open_store(
             schedules=Schedules(database, sealer, clock, new_id),
             jobs=Jobs(database, sealer),
             workers=Workers(database),
+            retention=Retention(database),
         )
     finally:
         await database.close()

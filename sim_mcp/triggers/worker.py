@@ -16,6 +16,7 @@ from sim_mcp.triggers.performing import AT_ONCE
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from sim_mcp.gateway import Keeping
     from sim_mcp.model.clock import Clock
     from sim_mcp.store import Store
     from sim_mcp.triggers.engine import Engine
@@ -31,6 +32,8 @@ BEAT_S = 5.0
 SILENT_S = 20.0
 """A worker without a sign of life for so long has ended; its jobs are begun again elsewhere."""
 OVERLOOKED_S = 300.0
+PURGE_S = 600.0
+"""How often it is looked whether the hour of the next purge has come."""
 
 
 class Worker:
@@ -43,6 +46,7 @@ class Worker:
         engine: Engine,
         performer: Performer,
         schedules: ScheduleDesk,
+        keeping: Keeping,
         clock: Clock,
         worker_id: str,
     ) -> None:
@@ -50,6 +54,7 @@ class Worker:
         self._engine = engine
         self._performer = performer
         self._schedules = schedules
+        self._keeping = keeping
         self._clock = clock
         self._id = worker_id
         self._kicked = anyio.Event()
@@ -68,6 +73,7 @@ class Worker:
                 group.start_soon(self._forever, "handing jobs to the engine", self._feed, self._rest)
                 group.start_soon(self._forever, "letting schedules tick", self._schedules.tick, self._pause)
                 group.start_soon(self._forever, "looking after workers", self._beat, self._breathe)
+                group.start_soon(self._forever, "purging", self._keeping.run_due, self._dawdle)
                 yield
                 group.cancel_scope.cancel()
         finally:
@@ -124,6 +130,9 @@ class Worker:
 
     async def _breathe(self) -> None:
         await self._clock.sleep(BEAT_S)
+
+    async def _dawdle(self) -> None:
+        await self._clock.sleep(PURGE_S)
 
     async def _end_after(self, scope: anyio.CancelScope, delay_s: float) -> None:
         await self._clock.sleep(delay_s)

@@ -76,15 +76,19 @@ def test_check_creates_nothing_and_upgrade_makes_the_database(invoke: Invoke, ho
     assert not (home / "data" / "encryption.key").exists()
 
 
+NOTHING = {"executions": 0, "jobs": 0, "events": 0}
+
+
 def test_purge_keeps_what_is_young_and_never_runs_without_a_limit(
     invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Retention 0 means never; only an explicit number of days goes beyond it."""
     invoke("call", "nothing")
-    assert invoke("db", "purge", "--json").json["purged"] == 0
+    assert invoke("db", "purge", "--json").json["purged"] == NOTHING
     monkeypatch.setenv("SIM_MCP_RETENTION_DAYS", "0")
     assert invoke("db", "purge").code == 2
-    assert invoke("db", "purge", "--days", "1", "--json").json["purged"] == 0
+    assert invoke("db", "purge", "--days", "1", "--json").json["purged"] == NOTHING
+    assert invoke("db", "purge", "--dry-run", "--json").code == 2
     assert invoke("history", "--json").json["total"] == 1
 
 

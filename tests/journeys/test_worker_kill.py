@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import os
 import signal
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.abc
@@ -23,6 +28,7 @@ from sim_mcp.model.events import Job, JobState
 from sim_mcp.sim.fake import FakeSim, serve_fake
 from tests.journeys.test_events import worked_off
 from tests.patience import PATIENCE_S
+from tests.postgres import Server
 from tests.triggers import event, map_event
 from tests.world import World, open_world, principal
 
@@ -46,41 +52,75 @@ class Counting(FakeSim):
             self.rung.set()
 
 
-@asynccontextmanager
-async def worker(folder: Path, base_url: str) -> AsyncGenerator[anyio.abc.Process]:
-    """A worker process on the same files; killed when the block ends."""
-    command = [sys.executable, "-m", "tests.journeys.worker_victim", str(folder), base_url]
-    async with await anyio.open_process(command, stderr=subprocess.DEVNULL) as process:
-        try:
-            yield process
-        finally:
-            process.send_signal(signal.SIGKILL)
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where the workers of one deployment keep what they share, and how many of them there are."""
+
+    folder: Path
+    workers: int
+    shared: dict[str, Any]
+
+    @asynccontextmanager
+    async def working(self, base_url: str, *, count: int) -> AsyncGenerator[anyio.abc.Process]:
+        """So many worker processes; all are killed when the block ends. The first of them is given."""
+        command = [sys.executable, "-m", "tests.journeys.worker_victim", str(self.folder), base_url]
+        known = {"VICTIM_SETTINGS": json.dumps(self.shared)}
+        async with AsyncExitStack() as stack:
+            processes = [
+                await stack.enter_async_context(
+                    await anyio.open_process(command, stderr=subprocess.DEVNULL, env=os.environ | known)
+                )
+                for _ in range(count)
+            ]
+            try:
+                yield processes[0]
+            finally:
+                for process in processes:
+                    with suppress(ProcessLookupError):
+                        process.send_signal(signal.SIGKILL)
 
 
-@pytest.mark.requirement("R17", "R36", "R42", "R54", "F17")
-async def test_five_hundred_events_run_once_each_though_the_worker_is_killed(tmp_path: Path) -> None:
-    """Killed at a third, started again; the poisoned ones are dead letters with their cause."""
+@pytest.fixture(params=["sqlite", "postgres"])
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
+    """One worker on the embedded database; three on PostgreSQL."""
+    if request.param == "sqlite":
+        return Site(folder=tmp_path, workers=1, shared={})
+    server: Server = request.getfixturevalue("postgres")
+    shared = {
+        "database_url": server.database(),
+        "encryption_keys": base64.urlsafe_b64encode(bytes(32)).decode(),
+    }
+    return Site(folder=tmp_path, workers=3, shared=shared)
+
+
+@pytest.mark.requirement("R17", "R36", "R40", "R42", "R54", "F17")
+async def test_five_hundred_events_run_once_each_though_a_worker_is_killed(site: Site) -> None:
+    """Killed at a third; the others, or the next one, go on. Poisoned events end as dead letters."""
     clock = ManualClock(datetime.now(UTC))
     sim = Counting(time=clock, ring_at=EVENTS // 3)
     async with (
         serve_fake(sim) as base_url,
         open_world(
-            tmp_path,
+            site.folder,
             sim=sim,
             clock=clock,
             transport_of=lambda _: sim.transport(),
             sim_base_url=base_url,
             sim_allowed_hosts=("127.0.0.1",),
+            **site.shared,
         ) as world,
     ):
         await post_all(world)
-        async with worker(tmp_path, base_url):
+        async with site.working(base_url, count=site.workers) as victim:
             with anyio.fail_after(PATIENCE_S):
                 await sim.rung.wait()
-        async with worker(tmp_path, base_url):
-            with anyio.fail_after(PATIENCE_S):
-                while await in_the_engine(world):
-                    await anyio.lowlevel.checkpoint()
+                victim.send_signal(signal.SIGKILL)
+                if site.workers > 1:
+                    await until_none_is_in_the_engine(world)
+        if site.workers == 1:
+            async with site.working(base_url, count=1):
+                with anyio.fail_after(PATIENCE_S):
+                    await until_none_is_in_the_engine(world)
         jobs = await settled(world)
     ran = Counter((run.account, run.input["text"]) for run in sim.runs)
     assert set(ran.values()) == {1}
@@ -106,13 +146,15 @@ async def post_all(world: World) -> None:
         assert len(accepted.jobs) == 1
 
 
-async def in_the_engine(world: World) -> int:
-    """How many jobs of anybody have no execution yet."""
-    row = await world.app.store.database.fetch_one(
-        "SELECT COUNT(*) AS total FROM jobs WHERE execution_id IS NULL AND finished_at IS NULL"
-    )
-    assert row is not None
-    return int(str(row["total"]))
+async def until_none_is_in_the_engine(world: World) -> None:
+    """Return once each job of anybody has an execution or has ended."""
+    while True:
+        row = await world.app.store.database.fetch_one(
+            "SELECT COUNT(*) AS total FROM jobs WHERE execution_id IS NULL AND finished_at IS NULL"
+        )
+        if row is not None and row["total"] == 0:
+            return
+        await anyio.lowlevel.checkpoint()
 
 
 async def settled(world: World) -> list[Job]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from pathlib import Path
 
@@ -19,6 +21,7 @@ async def main(folder: str, base_url: str) -> None:
         sim_allowed_hosts=("127.0.0.1",),
         max_concurrency=64,
         rate_per_minute=6000,
+        **json.loads(os.environ["VICTIM_SETTINGS"]),
     )
     async with open_app(settings, needs=Needs(follows_up=False, runs_jobs=True, drain_s=0)):
         await anyio.sleep_forever()

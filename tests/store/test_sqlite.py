@@ -103,7 +103,7 @@ async def test_a_closed_store_says_so(path: Path) -> None:
     await store.database.close()
     for late in (
         store.ping,
-        lambda: store.executions.purge(START, limit=1),
+        lambda: store.retention.purge("jobs", START),
         lambda: _transact(store.database),
     ):
         with pytest.raises(StoreUnavailable, match="shutting down"):

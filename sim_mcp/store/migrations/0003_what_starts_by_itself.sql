@@ -120,3 +120,6 @@ CREATE TABLE workers (
   id TEXT NOT NULL PRIMARY KEY,
   seen_at BIGINT NOT NULL
 );
+
+-- When old rows were last purged, in microseconds: of many replicas, whoever moves it on does the work.
+INSERT INTO counters (name, value) VALUES ('purged_at', 0);
