@@ -46,8 +46,10 @@ class Settings(BaseSettings):
         default_factory=_default_data_dir,
         description="Directory of the database file and the encryption key file of the embedded mode.",
     )
-    database_url: str | None = Field(
-        default=None, description="`sqlite:///PATH`; when absent, `sim-mcp.db` in the data directory."
+    database_url: SecretStr | None = Field(
+        default=None,
+        description="`sqlite:///PATH`, or `postgresql://user:password@host/name` (extra `postgres`); when "
+        "absent, `sim-mcp.db` in the data directory.",
     )
     encryption_keys: SecretStr | None = Field(
         default=None,
@@ -129,7 +131,9 @@ class Settings(BaseSettings):
         "answers `still running` (1 to 3600).",
     )
     retention_days: int = Field(
-        default=90, ge=0, description="Days after which `db purge` removes finished executions; 0 = never."
+        default=90,
+        ge=0,
+        description="Days after which what ended (executions, jobs, events) is purged; 0 = never.",
     )
     retention_archive_dir: Path | None = Field(
         default=None,
@@ -245,7 +249,9 @@ class Settings(BaseSettings):
     @property
     def store_url(self) -> str:
         """The database URL in force."""
-        return self.database_url or f"sqlite:///{self.data_dir / 'sim-mcp.db'}"
+        if self.database_url is None:
+            return f"sqlite:///{self.data_dir / 'sim-mcp.db'}"
+        return self.database_url.get_secret_value()
 
     @property
     def key_file(self) -> Path:

@@ -32,6 +32,7 @@ from sim_mcp.store import (
     StoredConnection,
     allow_list_owners,
     inspect_file,
+    is_postgres,
     open_store,
     stored_connections,
 )
@@ -121,6 +122,7 @@ class _Examiner:
         self._longest_s = longest_s
         self._specs: SpecSet | None = None
         self._file: FileFindings | None = None
+        self._is_shared = is_postgres(settings.store_url)
         self._connections: Sequence[StoredConnection] = ()
         self._has_tokens: bool | None = None
         self._blocked: str | None = None
@@ -181,6 +183,13 @@ class _Examiner:
 
     async def _database(self) -> Sequence[Check]:
         name = "database"
+        if self._is_shared:
+            try:
+                await self._verify()
+            except SimMcpError as error:
+                said, remedy = halves(error)
+                return [Check.failure(name, said, remedy=remedy)]
+            return [Check.ok(name, "PostgreSQL answers and is up to date.")]
         try:
             file = self._file = await inspect_file(self._settings.store_url)
         except InvalidInput as error:
@@ -260,7 +269,7 @@ class _Examiner:
             settings = self._settings
             if self._specs is None:  # a directory that is not there must not hide the rest
                 settings = settings.model_copy(update={"tool_specs": None})
-            is_fresh = self._file is None or not self._file.exists
+            is_fresh = not self._is_shared and (self._file is None or not self._file.exists)
             if is_fresh:
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sim-mcp-doctor-")))
                 changed = {"data_dir": folder, "database_url": None}

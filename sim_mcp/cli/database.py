@@ -112,6 +112,8 @@ def rotate(*, as_json: AsJson = False, config: Config = None) -> None:
 
     async def reseal(app: App, principal: Principal) -> int:
         principal.require(Permission.ADD)
+        await app.store.jobs.reseal_all()
+        await app.store.events.reseal_all()
         await app.store.claims.reseal_all()  # first: the other one ends with an error for a lost key
         return await app.store.integrations.reseal_all()
 

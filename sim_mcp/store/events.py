@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sim_mcp.model.errors import NotConfigured
 from sim_mcp.model.integration import IntegrationId
 from sim_mcp.model.principal import TenantId
 from sim_mcp.store import columns
@@ -112,6 +114,24 @@ class Events:
             [principal.tenant_id, principal.organization_id or ""],
         )
         return tuple(_sender(row) for row in rows)
+
+    async def reseal_all(self) -> int:
+        """Seal every sender's secret under the newest encryption key; how many were not yet.
+
+        One that cannot be opened stays as it is: its sender is refused as if it were revoked.
+        """
+        resealed = 0
+        for row in await self.database.fetch_all("SELECT * FROM event_senders WHERE revoked_at IS NULL"):
+            sealed, binding = columns.text(row, "sealed_secret"), _binding(_sender(row))
+            if self.sealer.is_newest(sealed):
+                continue
+            with suppress(NotConfigured):
+                plain = self.sealer.unseal(sealed, binding)
+                resealed += await self.database.execute(
+                    "UPDATE event_senders SET sealed_secret = ? WHERE id = ? AND sealed_secret = ?",
+                    [self.sealer.seal(plain, binding), row["id"], sealed],
+                )
+        return resealed
 
     async def revoke_sender(self, principal: Principal, sender_id: str) -> bool:
         """Let the sender post no more. `False`: there is none such, or it was revoked before."""

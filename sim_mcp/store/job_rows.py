@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sim_mcp.model.errors import NotConfigured
 from sim_mcp.model.events import Job, JobId, JobState
 from sim_mcp.model.execution import ExecutionId, Trigger
 from sim_mcp.model.integration import IntegrationId
@@ -95,6 +96,18 @@ def input_of(row: Row, job: Job, sealer: Sealer) -> JsonObject:
     """
     opened = json.loads(sealer.unseal(columns.text(row, "sealed_input"), _binding(job)))
     return opened if is_object(opened) else {}
+
+
+def resealed(row: Row, sealer: Sealer) -> str | None:
+    """The input of `row` under the newest key; `None` when it is already, or cannot be opened any more."""
+    sealed = columns.text(row, "sealed_input")
+    if sealer.is_newest(sealed):
+        return None
+    binding = _binding(job_of(row))
+    try:
+        return sealer.seal(sealer.unseal(sealed, binding), binding)
+    except NotConfigured:
+        return None
 
 
 def _to_row(new: NewJob, sealer: Sealer) -> dict[str, Value]:

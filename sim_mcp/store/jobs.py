@@ -12,7 +12,7 @@ from sim_mcp.store import columns
 from sim_mcp.store.database import Trouble
 from sim_mcp.store.execution_rows import error_text, from_row
 from sim_mcp.store.history import Narrowing, read_cursor, write_cursor
-from sim_mcp.store.job_rows import NewJob, input_of, insert_jobs, job_of
+from sim_mcp.store.job_rows import NewJob, input_of, insert_jobs, job_of, resealed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -203,6 +203,20 @@ class Jobs:
         changes = "state = 'discarded', finished_at = ?, decided_by = ?"
         values = [columns.micros(at), columns.clean(principal.subject)]
         return await self._change(job, changes, values, "state IN ('dead', 'waiting', 'handed')")
+
+    async def reseal_all(self) -> int:
+        """Seal the inputs of all jobs under the newest encryption key; how many were not yet."""
+        count, after = 0, ""
+        sql = "SELECT * FROM jobs WHERE id > ? ORDER BY id LIMIT 500"
+        while rows := await self.database.fetch_all(sql, [after]):
+            for row in rows:
+                after = columns.text(row, "id")
+                if (fresh := resealed(row, self.sealer)) is not None:
+                    count += await self.database.execute(
+                        "UPDATE jobs SET sealed_input = ? WHERE tenant_id = ? AND id = ?",
+                        [fresh, row["tenant_id"], after],
+                    )
+        return count
 
     async def again(self, *, due_before: datetime, handed_before: datetime) -> int:
         """Have jobs handed to the engine once more that it should long have run. It knows which it has."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -315,6 +316,30 @@ async def test_a_signed_event_is_its_senders_and_nobody_elses(world: World) -> N
     assert len(told | {refused.value.message, revoked.value.message}) == 1
     stored = await app.store.database.fetch_all("SELECT sealed_secret FROM event_senders")
     assert all(secret not in str(row["sealed_secret"]) for row in stored)
+
+
+@pytest.mark.requirement("R30")
+async def test_jobs_and_senders_outlive_a_change_of_the_encryption_keys(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    """Sealed anew under the newest key, they need the old one no more."""
+    old, new = [base64.urlsafe_b64encode(bytes([number] * 32)).decode() for number in (1, 2)]
+    sim = FakeSim(time=SandboxTime(clock))
+    async with open_world(tmp_path, clock=clock, sim=sim, encryption_keys=old) as world:
+        await world.allow("acme", "echo")
+        await map_event(world, "acme", "echo")
+        await world.app.events.accept(principal("acme"), event("evt-1", data=DATA))
+        sender, secret = await world.app.events.add_sender(principal("acme"), "platform")
+    async with open_world(tmp_path, clock=clock, sim=sim, encryption_keys=f"{new},{old}") as world:
+        store = world.app.store
+        assert [await store.jobs.reseal_all() for _ in range(2)] == [1, 0]
+        assert [await store.events.reseal_all() for _ in range(2)] == [1, 0]
+        await store.integrations.reseal_all()
+    async with open_world(tmp_path, clock=clock, sim=sim, encryption_keys=new) as world:
+        who = await world.app.events.signed_by(sender.id, sign(secret, b"{}", at=clock.now()), b"{}")
+        assert who.tenant_id == "acme"
+        await worked_off(world)
+    assert [run.input for run in sim.runs] == [DATA]
 
 
 @pytest.mark.requirement("R17", "R18")
