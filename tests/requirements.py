@@ -61,6 +61,7 @@ REQUIREMENTS: dict[str, str] = {
     "F4": "frontier 4: a paused run is a result of its own, answered by who may",
     "F13": "frontier 13: large outputs are bounded for the model, paged, and nothing of them is lost",
     "F16": "frontier 16: a dry run, and a ticket that binds the call to it",
+    "F17": "frontier 17: events start workflows once, never lost, with dead letters and replay",
     "F19": "frontier 19: doctor names each fault with its remedy",
     "F21": "frontier 21: honest progress, confirmed cancel",
     "F22": "frontier 22: errors made for models and people",

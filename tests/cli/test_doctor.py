@@ -194,7 +194,7 @@ def seed_no_wal(ward: Ward) -> None:
 
 
 def seed_database_url(ward: Ward) -> None:
-    ward.set("SIM_MCP_DATABASE_URL", "postgresql://sim:hunter2@db.example.com/sim")
+    ward.set("SIM_MCP_DATABASE_URL", "mysql://sim:hunter2@db.example.com/sim")
 
 
 def seed_clock(ward: Ward) -> None:
@@ -417,8 +417,9 @@ FAULTS: dict[Seed, list[str]] = {
     ),
     seed_database_url: snapshot(
         [
-            "FAILURE  database: PostgreSQL is not available in this release.",
-            "         Fix: set SIM_MCP_DATABASE_URL to sqlite:///path/to/sim-mcp.db",
+            "FAILURE  database: The database URL is not understood.",
+            "         Fix: write sqlite:///relative/path.db, sqlite:////absolute/path.db or",
+            "           postgresql://user@host/name",
             "skipped  tenant: Its connection and tools were not looked at, because the database or its",
             "           key cannot be used.",
             "         Fix: mend what the check `database` names, then look again",

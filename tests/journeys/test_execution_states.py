@@ -277,8 +277,9 @@ async def test_a_run_that_sim_told_of_once_is_never_called_unstarted(
         call = world.call("acme", "tool", {"seconds": 300})
         row = (await world.app.gateway.answer(call, patience_s=0)).execution
         with anyio.fail_after(PATIENCE_S):
+            await world.app.gateway.waiting.until_submitted(row, patience_s=60)
             await world.follow_up(rounds=3, advance_s=10)
-            assert (await world.row(row)).status is Status.PROCESSING
+            assert not (await world.row(row)).status.is_settled
             sim.script(*[faults.NotFound404()] * 40, verb="status")
             await world.follow_up(rounds=40, advance_s=10)
         closed = await world.row(row)
