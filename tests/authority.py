@@ -163,6 +163,7 @@ VERBS: Mapping[str, Verb | None] = {
     "db upgrade": None,
     "db check": None,
     "db purge": None,
+    "db copy": None,
     "config": None,
 }
 """Contract section 3; `None` for verbs that act for nobody's tenant."""

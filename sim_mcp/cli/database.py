@@ -6,6 +6,7 @@ import secrets
 import uuid
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
@@ -29,7 +30,7 @@ T = TypeVar("T")
 
 def database_verbs() -> typer.Typer:
     """The verbs under `sim-mcp db`."""
-    return group("The database.", {"upgrade": upgrade, "check": check, "purge": purge})
+    return group("The database.", {"upgrade": upgrade, "check": check, "purge": purge, "copy": copy})
 
 
 def key_verbs() -> typer.Typer:
@@ -102,6 +103,51 @@ def purge(
     say(f"{'Would purge' if dry_run else 'Purged'} what ended before {moment(before)}: {told}.")
     for file in purged.files:
         say(f"archived in {file}")
+
+
+def copy(
+    *,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="The embedded database; default: the data directory's."),
+    ] = None,
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """Copy an embedded database into the empty PostgreSQL database of SIM_MCP_DATABASE_URL.
+
+    Stop every server first. The file is only read. Use the same encryption keys as before.
+    """
+    from sim_mcp.store import Sealer, copy_all, is_postgres, open_store
+
+    settings = read_settings(config)
+    file = (settings.data_dir / "sim-mcp.db" if source is None else source).absolute()
+    if not is_postgres(settings.store_url):
+        raise Misuse(
+            "SIM_MCP_DATABASE_URL names no PostgreSQL database.",
+            remedy="set it to postgresql://user:password@host/name",
+        )
+    if not file.is_file():
+        raise Misuse(f"There is no database {str(file)!r}.", remedy="name the file with --from")
+
+    async def copied(target: Store) -> dict[str, int]:
+        async with open_store(
+            f"sqlite:///{file}",
+            sealer=Sealer([secrets.token_bytes(32)]),
+            clock=SystemClock(),
+            new_id=lambda: str(uuid.uuid4()),
+            only_look=True,
+        ) as embedded:
+            return await copy_all(embedded.database, target.database)
+
+    counts = _with_store(copied, settings, migrate=True)
+    if as_json:
+        shown: dict[str, Json] = {**counts}
+        print_json({"copied": shown})
+        return
+    for table, count in counts.items():
+        say(f"{count:>9} {table}")
+    say("Copied, and counted on both sides. The file is as it was.")
 
 
 def rotate(*, as_json: AsJson = False, config: Config = None) -> None:

@@ -2,6 +2,7 @@
 
 from sim_mcp.store.changes import Change, ChangeKind
 from sim_mcp.store.claims import ATTACHED, KEY_HELD_FOR, Claim, Claims
+from sim_mcp.store.copying import copy_all
 from sim_mcp.store.events import Sender
 from sim_mcp.store.execution_rows import Outcome
 from sim_mcp.store.executions import Executions
@@ -27,7 +28,7 @@ from sim_mcp.store.tools import StoredTool
 __all__ = [
     "ATTACHED", "KEY_HELD_FOR", "Binding", "Change", "ChangeKind", "Claim", "Claims", "ExecutionFilter",
     "Executions", "FileFindings", "JobPage", "NewJob", "Outcome", "Page", "Retention", "Sealer", "Sender",
-    "SetupLinks",    "SpentTickets", "Store", "StoredConnection", "StoredTool", "Tasks", "Token", "Tokens",
-    "allow_list_owners", "inspect_file", "is_postgres", "load_or_create_key_file", "open_store", "parse_keys",
-    "sqlite_path", "stored_connections",
+    "SetupLinks", "SpentTickets", "Store", "StoredConnection", "StoredTool", "Tasks", "Token", "Tokens",
+    "allow_list_owners", "copy_all", "inspect_file", "is_postgres", "load_or_create_key_file", "open_store",
+    "parse_keys", "sqlite_path", "stored_connections",
 ]  # fmt: skip

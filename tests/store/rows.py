@@ -40,6 +40,7 @@ def opened(
     keys: Sequence[bytes] = (KEY,),
     clock: ManualClock | None = None,
     migrate: bool = True,
+    only_look: bool = False,
     prefix: str = "id",
 ) -> AbstractAsyncContextManager[Store]:
     """The store in the file or at the URL `place`; its ids are `prefix`-1, `prefix`-2 and so on."""
@@ -50,6 +51,7 @@ def opened(
         clock=clock or ManualClock(),
         new_id=lambda: f"{prefix}-{next(numbers)}",
         migrate=migrate,
+        only_look=only_look,
     )
 
 
