@@ -125,7 +125,7 @@ def copy(
     if not is_postgres(settings.store_url):
         raise Misuse(
             "SIM_MCP_DATABASE_URL names no PostgreSQL database.",
-            remedy="set it to postgresql://user:password@host/name",
+            remedy="set it to postgresql://user@host/name, with the password of that user",
         )
     if not file.is_file():
         raise Misuse(f"There is no database {str(file)!r}.", remedy="name the file with --from")
