@@ -19,6 +19,7 @@ from sqlalchemy import event
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from datetime import datetime
     from pathlib import Path
 
     from sim_mcp.model.events import Job
@@ -29,6 +30,7 @@ QUEUE = "jobs"
 POLL_S = 0.1
 ENDS_WITHIN_S = 2
 """How long closing waits for steps under way; they are begun again by whoever takes over."""
+_BATCH, _MOST_BATCHES = 500, 100
 STEPS_VERSION = "1"
 """Changes with the shape of `_job`: an engine only takes up workflows of its own version."""
 
@@ -127,6 +129,24 @@ class Engine:
             job.id,
             job.generation,
         )
+
+    async def forget(self, before: datetime) -> int:
+        """Forget what is over and was handed before `before`; how many. What is still to do stays."""
+        forgotten = 0
+        for _ in range(_MOST_BATCHES):
+            over = await DBOS.list_workflows_async(
+                queue_name=QUEUE,
+                status=["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"],
+                end_time=before.isoformat(),
+                limit=_BATCH,
+                load_input=False,
+                load_output=False,
+            )
+            if not over:
+                break
+            await DBOS.delete_workflows_async([each.workflow_id for each in over])
+            forgotten += len(over)
+        return forgotten
 
     async def take_over(self, worker_id: str) -> int:
         """Begin again what the ended worker `worker_id` left; how many jobs. Doing so twice is harmless."""

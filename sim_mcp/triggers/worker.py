@@ -32,6 +32,8 @@ BEAT_S = 5.0
 SILENT_S = 20.0
 """A worker without a sign of life for so long has ended; its jobs are begun again elsewhere."""
 OVERLOOKED_S = 300.0
+REMEMBERED_S = 86_400.0
+"""How long the engine keeps notes of what is over: our own tables tell the rest."""
 PURGE_S = 600.0
 """How often it is looked whether the hour of the next purge has come."""
 
@@ -73,7 +75,7 @@ class Worker:
                 group.start_soon(self._forever, "handing jobs to the engine", self._feed, self._rest)
                 group.start_soon(self._forever, "letting schedules tick", self._schedules.tick, self._pause)
                 group.start_soon(self._forever, "looking after workers", self._beat, self._breathe)
-                group.start_soon(self._forever, "purging", self._keeping.run_due, self._dawdle)
+                group.start_soon(self._forever, "purging", self._keep, self._dawdle)
                 yield
                 group.cancel_scope.cancel()
         finally:
@@ -105,6 +107,10 @@ class Worker:
             await self._store.workers.taken_over(worker_id, since=since)
         overlooked = now - timedelta(seconds=OVERLOOKED_S)
         await self._store.jobs.again(due_before=overlooked, handed_before=overlooked)
+
+    async def _keep(self) -> None:
+        await self._keeping.run_due()
+        await self._engine.forget(self._clock.now() - timedelta(seconds=REMEMBERED_S))
 
     async def _forever(
         self, what: str, once: Callable[[], Awaitable[object]], rest: Callable[[], Awaitable[None]]
