@@ -49,9 +49,10 @@ def start() -> Server | None:
         return None
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
     folder.chmod(0o755)
-    server = Server(programs=programs, folder=folder)
     if os.getuid() == 0:
         os.chown(folder, NOBODY, NOBODY)
+        programs = _reachable(programs, folder)
+    server = Server(programs=programs, folder=folder)
     server.run(
         "initdb", "-D", str(folder / "data"), "-U", "postgres", "--auth=trust", "--no-sync", "-E", "UTF8"
     )
@@ -71,6 +72,19 @@ def _programs() -> Path | None:
             return bundled
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     return found[-1].parent if found else None
+
+
+def _reachable(programs: Path, folder: Path) -> Path:
+    """The programs where that user may run them: a copy, when they lie in a folder of root's own."""
+    asked = subprocess.run([*_as_nobody(), "test", "-x", str(programs / "initdb")], check=False)
+    if asked.returncode == 0:
+        return programs
+    package, copied = programs.parent.parent, folder / "programs"
+    for each in package.parent.glob(f"{package.name}*"):  # the wheel keeps libraries beside its package
+        if each.is_dir():
+            shutil.copytree(each, copied / each.name, symlinks=True)
+    subprocess.run(["chmod", "-R", "a+rX", str(copied)], check=True)
+    return copied / programs.relative_to(package.parent)
 
 
 def _as_nobody() -> list[str]:
