@@ -264,7 +264,7 @@ class Wiring:
         """Notice what other processes on the same database change, and tell our observers."""
         seen = await self._store.changes.latest()
         while True:
-            await self._outside.clock.sleep(CHANGES_EVERY_S)
+            await self._store.changes.until_next_look(self._outside.clock, within_s=CHANGES_EVERY_S)
             try:
                 seen, changes = await self._store.changes.changes_since(seen)
             except SimMcpError as error:

@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+import anyio
+
+from sim_mcp.model.errors import StoreUnavailable
 from sim_mcp.model.principal import TenantId
 from sim_mcp.store import columns
 from sim_mcp.store.database import Trouble
 
 if TYPE_CHECKING:
-    from sim_mcp.store.database import Database, Statements
+    from sim_mcp.model.clock import Clock
+    from sim_mcp.store.database import Database, Transaction
 
 _KEPT = 1000
 
@@ -64,8 +68,23 @@ class Changes:
         ]
         return columns.whole(rows[-1], "seq"), tuple(dict.fromkeys(changes))
 
+    async def until_next_look(self, clock: Clock, *, within_s: float) -> None:
+        """Return when a change was announced, and after `within_s` seconds in any case."""
 
-async def record_change(transaction: Statements, tenant_id: TenantId, kind: ChangeKind) -> None:
+        async def heed() -> None:
+            try:
+                await self.database.rung()
+            except StoreUnavailable:
+                return  # nothing can be announced; the time is the net under it
+            group.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(heed)
+            await clock.sleep(within_s)
+            group.cancel_scope.cancel()
+
+
+async def record_change(transaction: Transaction, tenant_id: TenantId, kind: ChangeKind) -> None:
     """Number and note a change inside the transaction that makes it. Say it first in there.
 
     The counter's row stays locked until the transaction ends: writers of settings go one after the
@@ -81,3 +100,4 @@ async def record_change(transaction: Statements, tenant_id: TenantId, kind: Chan
         "INSERT INTO changes (seq, tenant_id, kind) VALUES (?, ?, ?)", [seq, tenant_id, kind.value]
     )
     await transaction.execute("DELETE FROM changes WHERE seq <= ?", [seq - _KEPT])
+    await transaction.ring()

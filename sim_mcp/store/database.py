@@ -51,14 +51,29 @@ class Statements(Protocol):
         ...
 
 
+class Transaction(Statements, Protocol):
+    """What is said in here happens wholly or not at all."""
+
+    async def ring(self) -> None:
+        """Once this is committed, wake whoever waits in `Database.rung`, in any process."""
+        ...
+
+
 class Database(Statements, Protocol):
     """An open database. Safe to share among all tasks of one event loop."""
 
-    def transaction(self) -> AbstractAsyncContextManager[Statements]:
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """Everything said inside commits on a clean exit; an error or a cancellation undoes it all.
 
         Writers wait for each other, so a value read inside is still true when it is written back.
         Must not be nested.
+        """
+        ...
+
+    async def rung(self) -> None:
+        """Return when somebody rang since this was last asked; never, where a database cannot tell.
+
+        A ring may get lost with a connection, so whoever waits here also looks by himself now and then.
         """
         ...
 

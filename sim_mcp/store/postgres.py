@@ -19,17 +19,19 @@ from sim_mcp.model.errors import Conflict, InvalidInput
 from sim_mcp.store.database import Trouble
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
     from types import TracebackType
 
     from sim_mcp.model.errors import SimMcpError
-    from sim_mcp.store.database import Row, Statements, Value
+    from sim_mcp.store.database import Row, Transaction, Value
 
 CONNECTIONS = 10
 CONNECT_WITHIN_S = 10.0
 LOCK_WITHIN_S = 30.0
 _TURN = 0x51A_3C9
 """The advisory lock of transactions: any number that nobody else on this database takes."""
+
+_BELL = "sim_mcp_changes"
 
 _GONE = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 _MARK = re.compile(r"'[^']*'|\?")
@@ -52,14 +54,22 @@ async def open_postgres(url: str, *, may_write: bool = True) -> PostgresDatabase
         pool = await asyncpg.create_pool(
             url, min_size=1, max_size=CONNECTIONS, timeout=CONNECT_WITHIN_S, server_settings=settings
         )
-    return PostgresDatabase(pool)
+    return PostgresDatabase(pool, lambda: asyncpg.connect(url, timeout=CONNECT_WITHIN_S))
 
 
 class PostgresDatabase:
     """An open PostgreSQL database. Use `open_postgres`."""
 
-    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+    def __init__(
+        self,
+        pool: asyncpg.Pool[asyncpg.Record],
+        connect: Callable[[], Awaitable[asyncpg.Connection[asyncpg.Record]]],
+    ) -> None:
         self._pool = pool
+        self._connect = connect
+        self._ear: asyncpg.Connection[asyncpg.Record] | None = None
+        """A connection beside the pool, that only listens."""
+        self._heard = anyio.Event()
         self._is_open = True
 
     async def fetch_all(self, sql: str, parameters: Sequence[Value] = ()) -> Sequence[Row]:
@@ -80,7 +90,7 @@ class PostgresDatabase:
         return _count(status)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncGenerator[Statements]:
+    async def transaction(self) -> AsyncGenerator[Transaction]:
         """Commit on a clean exit; roll back on an error or a cancellation."""
         with _Translated():
             connection = await self._opened().acquire()
@@ -109,6 +119,18 @@ class PostgresDatabase:
             ):
                 await self._pool.release(connection)
 
+    async def rung(self) -> None:
+        """Return when any process has rung since this was last asked. One task at a time may ask."""
+        self._opened()
+        if self._ear is None or self._ear.is_closed():
+            with _Translated():
+                ear = await self._connect()
+                await ear.add_listener(_BELL, self._hear)
+                self._ear = ear
+            return  # what was rung before it listened is to be looked up
+        await self._heard.wait()
+        self._heard = anyio.Event()
+
     async def has_table(self, name: str) -> bool:
         """Whether a table of that name exists."""
         return await self.fetch_one(_HAS_TABLE, [name]) is not None
@@ -122,9 +144,14 @@ class PostgresDatabase:
         with anyio.CancelScope(shield=True):
             with anyio.move_on_after(CONNECT_WITHIN_S) as late:
                 with suppress(*_GONE):
+                    if self._ear is not None:
+                        await self._ear.close()
                     await self._pool.close()
             if late.cancelled_caught:
                 self._pool.terminate()
+
+    def _hear(self, *_: object) -> None:
+        self._heard.set()
 
     def _opened(self) -> asyncpg.Pool[asyncpg.Record]:
         if not self._is_open:
@@ -152,6 +179,10 @@ class _Transaction:
         """Run one statement; return how many rows it touched."""
         with _Translated():
             return _count(await self._connection.execute(_numbered(sql), *parameters))
+
+    async def ring(self) -> None:
+        """Wake whoever waits in `rung`, once this transaction is committed."""
+        await self.execute(f"NOTIFY {_BELL}")
 
 
 @lru_cache(maxsize=1000)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from sim_mcp.model.errors import SimMcpError
-    from sim_mcp.store.database import Row, Statements, Value
+    from sim_mcp.store.database import Row, Transaction, Value
 
 BUSY_TIMEOUT_S = 30.0
 _READERS = 4
@@ -115,7 +115,7 @@ class SqliteDatabase:
                 return (await self._open_writer().execute(sql, parameters)).rowcount
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncGenerator[Statements]:
+    async def transaction(self) -> AsyncGenerator[Transaction]:
         """Commit on a clean exit; roll back on an error or a cancellation."""
         async with self._writing:
             writer = self._open_writer()
@@ -131,6 +131,10 @@ class SqliteDatabase:
                 with anyio.CancelScope(shield=True), suppress(sqlite3.Error):
                     await writer.rollback()
                 raise
+
+    async def rung(self) -> None:
+        """Never: a file cannot call other processes."""
+        await anyio.sleep_forever()
 
     async def has_table(self, name: str) -> bool:
         """Whether a table of that name exists."""
@@ -214,6 +218,9 @@ class _Transaction:
         """Run one statement; return how many rows it touched."""
         with _Translated():
             return (await self._writer.execute(sql, parameters)).rowcount
+
+    async def ring(self) -> None:
+        """Nothing: other processes look by themselves."""
 
 
 async def _fetch(connection: aiosqlite.Connection, sql: str, parameters: Sequence[Value]) -> Sequence[Row]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sim_mcp.model.clock import Clock
     from sim_mcp.model.json import JsonObject
     from sim_mcp.model.principal import TenantId
-    from sim_mcp.store.database import Database, Row, Statements
+    from sim_mcp.store.database import Database, Row, Statements, Transaction
 
 _PUT = """
 INSERT INTO allow_list (tenant_id, name, spec, changed_at, changed_by) VALUES (?, ?, ?, ?, ?)
@@ -111,7 +111,7 @@ class AllowList:
         return touched == 1
 
 
-async def _mark(transaction: Statements, tenant_id: TenantId) -> None:
+async def _mark(transaction: Transaction, tenant_id: TenantId) -> None:
     await record_change(transaction, tenant_id, ChangeKind.TOOLS)
     await transaction.execute(_NEXT_VERSION, [tenant_id])
 

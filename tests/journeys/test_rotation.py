@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -19,6 +21,7 @@ from sim_mcp.model.execution import Execution, Status
 from sim_mcp.model.integration import Integration
 from sim_mcp.sim.fake import FakeSim, demo_account
 from tests.patience import PATIENCE_S
+from tests.postgres import Server
 from tests.world import SandboxTime, World, open_world, principal
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("R12", "R30", "R41")]
@@ -71,7 +74,7 @@ def account(clock: ManualClock) -> Account:
 
 @asynccontextmanager
 async def opened(
-    folder: Path, clock: ManualClock, account: Account, *, needs: Needs | None = None
+    folder: Path, clock: ManualClock, account: Account, *, needs: Needs | None = None, **changes: Any
 ) -> AsyncGenerator[World]:
     """The world with that account behind it."""
     async with open_world(
@@ -82,6 +85,7 @@ async def opened(
         needs=needs,
         max_concurrency=200,
         rate_per_minute=60_000,
+        **changes,
     ) as world:
         await world.allow("acme", "echo")
         yield world
@@ -93,18 +97,35 @@ async def call(world: World, number: int) -> Execution:
         return await world.app.gateway.call(world.call("acme", "echo", {"text": f"call-{number}"}))
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def shared(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Settings by which two replicas share one database."""
+    if request.param == "sqlite":
+        return {}
+    server: Server = request.getfixturevalue("postgres")
+    return {
+        "database_url": server.database(),
+        "encryption_keys": base64.urlsafe_b64encode(bytes(32)).decode(),
+    }
+
+
 @pytest.mark.parametrize("other_process_rotates", [False, True])
 async def test_no_call_begun_after_the_commit_uses_the_old_key(
-    tmp_path: Path, clock: ManualClock, account: Account, *, other_process_rotates: bool
+    tmp_path: Path,
+    clock: ManualClock,
+    account: Account,
+    shared: dict[str, Any],
+    *,
+    other_process_rotates: bool,
 ) -> None:
-    """A hundred calls side by side, the key is changed in their midst, and none of them fails."""
+    """A hundred calls side by side at two replicas, the key changes in their midst, and none fails."""
     is_changed = False
     begun_after = set[int]()
     rows = dict[int, Execution]()
     needs = Needs(follows_up=False, drain_s=0)
     async with (
-        opened(tmp_path, clock, account) as world,
-        opened(tmp_path, clock, account, needs=needs) as other,
+        opened(tmp_path, clock, account, **shared) as world,
+        opened(tmp_path, clock, account, needs=needs, **shared) as other,
     ):
 
         async def call_later(number: int) -> None:
@@ -112,7 +133,7 @@ async def test_no_call_begun_after_the_commit_uses_the_old_key(
                 await anyio.lowlevel.checkpoint()
             if is_changed:
                 begun_after.add(number)
-            rows[number] = await call(world, number)
+            rows[number] = await call((world, other)[number % 2], number)
 
         async with anyio.create_task_group() as group:
             for number in range(80):

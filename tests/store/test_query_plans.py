@@ -15,7 +15,7 @@ from sim_mcp.model.execution import ExecutionId, Status, Trigger
 from sim_mcp.model.tool import WorkflowId
 from sim_mcp.store import Claims, ExecutionFilter, Executions, Retention
 from sim_mcp.store.changes import Changes
-from sim_mcp.store.database import Database, Row, Statements, Value
+from sim_mcp.store.database import Database, Row, Transaction, Value
 from tests.store.rows import ACME, START, after, execution, opened
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("R28")]
@@ -29,9 +29,12 @@ class Eavesdropper:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.said: set[str] = set()
+        self.asked: list[tuple[str, Sequence[Value]]] = []
+        """Questions with several answers, and their values."""
 
     async def fetch_all(self, sql: str, parameters: Sequence[Value] = ()) -> Sequence[Row]:
         self.said.add(sql)
+        self.asked.append((sql, parameters))
         return await self._database.fetch_all(sql, parameters)
 
     async def fetch_one(self, sql: str, parameters: Sequence[Value] = ()) -> Row | None:
@@ -42,8 +45,11 @@ class Eavesdropper:
         self.said.add(sql)
         return await self._database.execute(sql, parameters)
 
-    def transaction(self) -> AbstractAsyncContextManager[Statements]:
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         return self._database.transaction()
+
+    async def rung(self) -> None:
+        await self._database.rung()
 
     async def has_table(self, name: str) -> bool:
         return await self._database.has_table(name)

@@ -7,12 +7,16 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from sim_mcp.model.clock import ManualClock
 from sim_mcp.model.principal import ALL_PERMISSIONS, Permission, Principal
 from sim_mcp.store import Change, ChangeKind, Store, StoredTool
 from sim_mcp.store.tokens import Tokens
+from tests.patience import PATIENCE_S
+from tests.postgres import Server
 from tests.store.rows import ACME, GLOBEX, START, after, content, opened
 
 pytestmark = pytest.mark.anyio
@@ -21,6 +25,13 @@ ADA = Principal(
     tenant_id=ACME, organization_id="org", subject="ada", permissions=frozenset({Permission.VIEW})
 )
 TOOLS = Change(ACME, ChangeKind.TOOLS)
+CUT = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE query LIKE 'LISTEN%' AND datname = current_database()"
+)
+LISTENERS = (
+    "SELECT COUNT(*) AS n FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()"
+)
 
 
 async def test_entries_are_put_replaced_and_removed(store: Store, clock: ManualClock) -> None:
@@ -181,6 +192,52 @@ async def test_another_process_notices_every_change_of_settings(path: Path) -> N
         with pytest.raises(TypeError):
             await writer.tools.put(ACME, "c", {"bad": object()}, changed_by="ada")  # pyright: ignore[reportArgumentType]  # the fault under test
         assert await reader.changes.latest() == 4
+
+
+@pytest.mark.requirement("R41")
+async def test_postgres_wakes_other_processes_and_a_lost_connection_is_made_again(
+    postgres: Server, clock: ManualClock
+) -> None:
+    """No time passes: whoever waits is called, also after the server cut the connection that listens."""
+    url = postgres.database()
+    async with opened(url) as writer, opened(url) as reader:
+        await woken(reader, clock)  # begins to listen, and looks
+        for number in range(2):
+            async with anyio.create_task_group() as group:
+                group.start_soon(woken, reader, clock)
+                await writer.tools.put(ACME, "a", {"n": number}, changed_by="ada")
+        await writer.database.fetch_all(CUT)
+        with anyio.fail_after(PATIENCE_S):
+            while await listeners(writer):
+                await anyio.lowlevel.checkpoint()
+        await woken(reader, clock)
+        async with anyio.create_task_group() as group:
+            group.start_soon(woken, reader, clock)
+            await writer.tools.put(ACME, "a", {"n": "last"}, changed_by="ada")
+
+
+async def woken(store: Store, clock: ManualClock) -> None:
+    """Return when a change is announced to `store`."""
+    with anyio.fail_after(PATIENCE_S):
+        await store.changes.until_next_look(clock, within_s=1)
+
+
+async def listeners(store: Store) -> int:
+    """How many connections listen on the database."""
+    row = await store.database.fetch_one(LISTENERS)
+    assert row is not None
+    return int(str(row["n"]))
+
+
+async def test_an_embedded_database_is_looked_at_when_the_time_has_come(
+    store: Store, clock: ManualClock
+) -> None:
+    """The net under it, and all that a file has."""
+    await store.changes.latest()
+    async with anyio.create_task_group() as group:
+        group.start_soon(woken, store, clock)
+        await clock.sleeper(within_s=1)
+        clock.advance(1)
 
 
 async def test_a_reader_that_was_away_too_long_is_told_everything_changed(store: Store) -> None:
