@@ -62,6 +62,7 @@ REQUIREMENTS: dict[str, str] = {
     "F13": "frontier 13: large outputs are bounded for the model, paged, and nothing of them is lost",
     "F16": "frontier 16: a dry run, and a ticket that binds the call to it",
     "F17": "frontier 17: events start workflows once, never lost, with dead letters and replay",
+    "F25": "frontier 25: one core behind every transport and replica; retention tells what it removed",
     "F19": "frontier 19: doctor names each fault with its remedy",
     "F21": "frontier 21: honest progress, confirmed cancel",
     "F22": "frontier 22: errors made for models and people",
