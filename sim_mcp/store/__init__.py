@@ -24,11 +24,12 @@ from sim_mcp.store.store import Store, is_postgres, open_store, sqlite_path
 from sim_mcp.store.tasks import Tasks
 from sim_mcp.store.tokens import Token, Tokens
 from sim_mcp.store.tools import StoredTool
+from sim_mcp.store.workers import SILENT_S
 
 __all__ = [
-    "ATTACHED", "KEY_HELD_FOR", "Binding", "Change", "ChangeKind", "Claim", "Claims", "ExecutionFilter",
-    "Executions", "FileFindings", "JobPage", "NewJob", "Outcome", "Page", "Retention", "Sealer", "Sender",
-    "SetupLinks", "SpentTickets", "Store", "StoredConnection", "StoredTool", "Tasks", "Token", "Tokens",
-    "allow_list_owners", "copy_all", "inspect_file", "is_postgres", "load_or_create_key_file", "open_store",
-    "parse_keys", "sqlite_path", "stored_connections",
+    "ATTACHED", "KEY_HELD_FOR", "SILENT_S", "Binding", "Change", "ChangeKind", "Claim", "Claims",
+    "ExecutionFilter", "Executions", "FileFindings", "JobPage", "NewJob", "Outcome", "Page", "Retention",
+    "Sealer", "Sender", "SetupLinks", "SpentTickets", "Store", "StoredConnection", "StoredTool", "Tasks",
+    "Token", "Tokens", "allow_list_owners", "copy_all", "inspect_file", "is_postgres",
+    "load_or_create_key_file", "open_store", "parse_keys", "sqlite_path", "stored_connections",
 ]  # fmt: skip

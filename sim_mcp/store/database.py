@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from sim_mcp.model.errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from contextlib import AbstractAsyncContextManager
 
 Value: TypeAlias = "str | int | float | None"
@@ -24,6 +24,10 @@ class Row(Protocol):
 
     def __getitem__(self, column: str, /) -> Value:
         """The value of `column`."""
+        ...
+
+    def keys(self) -> Iterable[str]:
+        """The names of the columns."""
         ...
 
 

@@ -1,4 +1,9 @@
-"""Migrations: numbered SQL files, each applied once, in its own transaction, and never altered again."""
+"""Migrations: numbered SQL files, each applied once, in its own transaction, and never altered again.
+
+A file may say `-- runs with: 7`: programs that know schema 7 or a newer one also run on the schema that the
+file makes. So replicas are upgraded one after the other: what a migration adds may be absent from what older
+programs write, and what nothing needs any more is dropped a release later. Without it they are refused.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sim_mcp.model.errors import StoreUnavailable
 from sim_mcp.store import columns
@@ -18,6 +23,7 @@ if TYPE_CHECKING:
     from sim_mcp.store.database import Database, Statements
 
 DIRECTORY = Path(__file__).parent / "migrations"
+_RUNS_WITH = re.compile(r"^-- runs with: (\d+)$", re.MULTILINE)
 _FILE_NAME = re.compile(r"(\d{4})_(\w+)\.sql")
 
 _CREATE = """
@@ -35,12 +41,16 @@ class SchemaMismatch(StoreUnavailable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Migration:
-    """One step. `checksum` is of the file's text, whatever its line ends."""
+    """One step. `checksum` is of the file's text, whatever its line ends.
+
+    Programs that know at least schema `runs_with` may use the result.
+    """
 
     version: int
     name: str
     checksum: str
     statements: tuple[str, ...]
+    runs_with: int | None = None
 
     @classmethod
     def parse(cls, file_name: str, content: str) -> Migration:
@@ -54,12 +64,14 @@ class Migration:
             raise ValueError(f"{file_name!r} is no migration's name")
         lines = content.replace("\r\n", "\n").split("\n")
         code = "\n".join(line for line in lines if line.strip() and not line.lstrip().startswith("--"))
+        runs_with = _RUNS_WITH.search("\n".join(lines))
         statements = (statement.strip() for statement in re.split(r";\s*(?:\n|\Z)", code))
         return cls(
             version=int(match[1]),
             name=match[2],
             checksum=hashlib.sha256("\n".join(lines).encode()).hexdigest(),
             statements=tuple(statement for statement in statements if statement),
+            runs_with=int(runs_with[1]) if runs_with else None,
         )
 
 
@@ -75,7 +87,7 @@ async def upgrade(
     """Apply what is missing, in order; return the versions applied. Safe for many openers at once.
 
     Raises:
-        SchemaMismatch: when the database is newer than this program, or a migration was altered
+        SchemaMismatch: when the database is too new for this program, or a migration was altered
             after it had been applied. Nothing is changed then.
     """
     known = load_migrations() if migrations is None else migrations
@@ -94,7 +106,7 @@ async def upgrade(
 
 
 async def verify(database: Database, *, migrations: Sequence[Migration] | None = None) -> None:
-    """Return when the database is exactly up to date. Creates and changes nothing.
+    """Return when the database is up to date, or newer and made for this program too. Changes nothing.
 
     Raises:
         SchemaMismatch: when it is not.
@@ -108,6 +120,13 @@ async def verify(database: Database, *, migrations: Sequence[Migration] | None =
         )
 
 
+class _Recorded(NamedTuple):
+    """An applied migration, as the database tells."""
+
+    checksum: str
+    runs_with: int | None
+
+
 async def _apply(transaction: Statements, migration: Migration, clock: Clock) -> None:
     for statement in migration.statements:
         await transaction.execute(statement)
@@ -115,26 +134,40 @@ async def _apply(transaction: Statements, migration: Migration, clock: Clock) ->
         "INSERT INTO schema_migrations (version, name, checksum, applied_at) VALUES (?, ?, ?, ?)",
         [migration.version, migration.name, migration.checksum, columns.micros(clock.now())],
     )
+    if migration.runs_with is not None:
+        await transaction.execute(
+            "UPDATE schema_migrations SET runs_with = ? WHERE version = ?",
+            [migration.runs_with, migration.version],
+        )
 
 
-async def _recorded(database: Database) -> dict[int, str]:
+async def _recorded(database: Database) -> dict[int, _Recorded]:
     return await _read(database) if await database.has_table("schema_migrations") else {}
 
 
-async def _read(statements: Statements) -> dict[int, str]:
-    rows = await statements.fetch_all("SELECT version, checksum FROM schema_migrations ORDER BY version")
-    return {columns.whole(row, "version"): columns.text(row, "checksum") for row in rows}
+async def _read(statements: Statements) -> dict[int, _Recorded]:
+    # Every column: tables from before migration 4 lack the last one.
+    rows = await statements.fetch_all("SELECT * FROM schema_migrations ORDER BY version")
+    return {
+        columns.whole(row, "version"): _Recorded(
+            columns.text(row, "checksum"),
+            columns.maybe_whole(row, "runs_with") if "runs_with" in row.keys() else None,  # noqa: SIM118 - rows of sqlite3 iterate over values
+        )
+        for row in rows
+    }
 
 
-def _missing(recorded: dict[int, str], known: Sequence[Migration]) -> list[Migration]:
+def _missing(recorded: dict[int, _Recorded], known: Sequence[Migration]) -> list[Migration]:
     newest = known[-1].version if known else 0
-    if any(version > newest for version in recorded):
+    newer = [each for version, each in recorded.items() if version > newest]
+    if any(each.runs_with is None or each.runs_with > newest for each in newer):
         raise SchemaMismatch(
             f"The database was written by a newer sim-mcp (schema {max(recorded)}, this one knows {newest}):"
             " upgrade sim-mcp."
         )
     for migration in known:
-        if recorded.get(migration.version, migration.checksum) != migration.checksum:
+        found = recorded.get(migration.version)
+        if found is not None and found.checksum != migration.checksum:
             raise SchemaMismatch(
                 f"Migration {migration.version} ({migration.name}) differs from what this database"
                 " was made with: install the release that made it, or restore the file."

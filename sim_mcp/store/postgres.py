@@ -234,6 +234,7 @@ def _our(error: asyncpg.PostgresError | asyncpg.InterfaceError) -> SimMcpError:
             asyncpg.SerializationError()
             | asyncpg.DeadlockDetectedError()
             | asyncpg.LockNotAvailableError()
+            | asyncpg.InvalidCachedStatementError()  # the tables were upgraded while we were connected
             | asyncpg.TooManyConnectionsError()
         ):
             return Trouble.LOCKED.error(name)

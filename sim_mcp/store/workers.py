@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from sim_mcp.store.database import Database
 
 
+SILENT_S = 20.0
+"""A worker without a sign of life for so long has ended; its jobs are begun again elsewhere."""
+
+
 @dataclass(frozen=True, slots=True)
 class Workers:
     """One row for each worker process, from its first sign of life until another has taken over from it."""
@@ -33,6 +37,14 @@ class Workers:
             "SELECT id FROM workers WHERE seen_at < ? ORDER BY id LIMIT 20", [columns.micros(since)]
         )
         return tuple(columns.text(row, "id") for row in rows)
+
+    async def alive(self, now: datetime) -> int:
+        """How many processes run jobs."""
+        since = columns.micros(now) - int(SILENT_S * 1_000_000)
+        row = await self.database.fetch_one(
+            "SELECT COUNT(*) AS total FROM workers WHERE seen_at >= ?", [since]
+        )
+        return 0 if row is None else columns.whole(row, "total")
 
     async def leave(self, worker_id: str) -> None:
         """Note that the worker ends: what it leaves behind may be taken over at once."""

@@ -160,6 +160,12 @@ def status_view(status: TenantStatus, *, default_base_url: str) -> dict[str, Jso
             "period_limit": usage.period_limit,
         },
         "unfinished_executions": status.unfinished,
+        "queue": {
+            "waiting": status.queue.waiting,
+            "running": status.queue.running,
+            "dead": status.queue.dead,
+            "workers": status.queue.workers,
+        },
         "tool_count": status.tool_count,
         "tool_problems": list(status.tool_problems),
         "usual_durations": [

@@ -40,6 +40,11 @@ LIMITS: JsonObject = {
         "monthly_executions": maybe(INTEGER),
     },
 }
+QUEUE: JsonObject = {
+    "type": "object",
+    "description": "Jobs of events and schedules; `workers` counts the processes that run them.",
+    "properties": {"waiting": INTEGER, "running": INTEGER, "dead": INTEGER, "workers": INTEGER},
+}
 USAGE: JsonObject = {
     "type": "object",
     "description": "SIM's own limits for the key; null where SIM does not tell.",
@@ -62,6 +67,7 @@ STATUS = answer(
         "limits": LIMITS,
         "sim_usage": maybe(USAGE),
         "unfinished_executions": INTEGER,
+        "queue": QUEUE,
         "tool_count": INTEGER,
         "tool_problems": listed(TEXT),
         "usual_durations": listed(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from sim_mcp.model.errors import SimMcpError
+from sim_mcp.store import SILENT_S
 from sim_mcp.triggers.performing import AT_ONCE
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ FEED_S = 0.5
 BATCH = 50
 TICK_S = 1.0
 BEAT_S = 5.0
-SILENT_S = 20.0
-"""A worker without a sign of life for so long has ended; its jobs are begun again elsewhere."""
 OVERLOOKED_S = 300.0
 REMEMBERED_S = 86_400.0
 """How long the engine keeps notes of what is over: our own tables tell the rest."""

@@ -186,7 +186,7 @@ def seed_older_database(ward: Ward) -> None:
 
 
 def seed_newer_database(ward: Ward) -> None:
-    ward.sql("INSERT INTO schema_migrations VALUES (9999, 'later', 'x', 0)")
+    ward.sql("INSERT INTO schema_migrations VALUES (9999, 'later', 'x', 0, NULL)")
 
 
 def seed_no_wal(ward: Ward) -> None:
@@ -401,7 +401,7 @@ FAULTS: dict[Seed, list[str]] = {
     seed_newer_database: snapshot(
         [
             "FAILURE  database ~/data/sim-mcp.db: The database was written by a newer sim-mcp (schema",
-            "           9999, this one knows 3).",
+            "           9999, this one knows 4).",
             "         Fix: upgrade sim-mcp",
             "skipped  tenant: Its connection and tools were not looked at, because the database or its",
             "           key cannot be used.",

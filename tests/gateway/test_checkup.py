@@ -18,7 +18,9 @@ from sim_mcp.model.clock import ManualClock
 from sim_mcp.model.errors import Forbidden
 from sim_mcp.model.principal import Permission, Principal, TenantId
 from sim_mcp.sim.fake import FakeSim, faults
+from tests.journeys.test_events import worked_off
 from tests.patience import PATIENCE_S
+from tests.triggers import dead_job, event, map_event
 from tests.world import SandboxTime, World, open_world, principal
 
 pytestmark = pytest.mark.anyio
@@ -200,3 +202,40 @@ def test_a_finding_never_shows_a_credential() -> None:
     )
     assert "hunter2" not in str(check)
     assert "0123456789" not in str(check)
+
+
+@pytest.mark.requirement("F17", "R44")
+async def test_jobs_that_nobody_runs_and_dead_letters_are_told_to_their_tenant(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    """A server without a worker accepts events; the status says that nothing will come of them yet."""
+    async with open_world(tmp_path, clock=clock) as world:
+        assert "queue" not in await found(world)
+        await world.allow("acme", "quick")
+        await map_event(world, "acme", "quick")
+        await world.app.events.accept(principal("acme"), event("e-1"))
+        unattended = await world.app.checkup.of(principal("acme"))
+        await dead_job(world, "acme", "quick", "e-2")
+        both = [
+            check for check in (await world.app.checkup.of(principal("acme"))).checks if check.name == "queue"
+        ]
+        others = await found(world, "globex")
+    [check] = [check for check in unattended.checks if check.name == "queue"]
+    assert (check.level, check.message) == (Level.FAILURE, "Jobs waiting: 1. No process runs jobs.")
+    assert (unattended.status.queue.waiting, unattended.status.queue.workers) == (1, 0)
+    assert [check.level for check in both] == [Level.WARNING, Level.FAILURE]
+    assert both[0].message == "Dead letters of events and schedules: 1."
+    assert "queue" not in others
+
+
+@pytest.mark.requirement("F17")
+async def test_a_queue_with_a_worker_is_well(tmp_path: Path, clock: ManualClock) -> None:
+    """Whoever ran its jobs, they are done."""
+    async with open_world(tmp_path, clock=clock) as world:
+        await world.allow("acme", "quick")
+        await map_event(world, "acme", "quick")
+        await world.app.events.accept(principal("acme"), event("e-1"))
+        await worked_off(world)
+        await world.app.store.workers.seen("some-worker", at=clock.now())
+        check = (await found(world))["queue"]
+    assert (check.level, check.message) == (Level.OK, "Jobs waiting: 0, running: 0.")

@@ -117,6 +117,7 @@ async def test_the_status_tells_how_the_connection_is_doing(world: World, era: E
                 "monthly_executions": None,
             },
             "unfinished_executions": 0,
+            "queue": {"waiting": 0, "running": 0, "dead": 0, "workers": 0},
             "tool_count": 1,
             "tool_problems": [],
             "usual_durations": [],

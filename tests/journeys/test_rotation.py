@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -21,7 +20,6 @@ from sim_mcp.model.execution import Execution, Status
 from sim_mcp.model.integration import Integration
 from sim_mcp.sim.fake import FakeSim, demo_account
 from tests.patience import PATIENCE_S
-from tests.postgres import Server
 from tests.world import SandboxTime, World, open_world, principal
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("R12", "R30", "R41")]
@@ -95,18 +93,6 @@ async def call(world: World, number: int) -> Execution:
     """A call that the account recognises."""
     with anyio.fail_after(30):
         return await world.app.gateway.call(world.call("acme", "echo", {"text": f"call-{number}"}))
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def shared(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Settings by which two replicas share one database."""
-    if request.param == "sqlite":
-        return {}
-    server: Server = request.getfixturevalue("postgres")
-    return {
-        "database_url": server.database(),
-        "encryption_keys": base64.urlsafe_b64encode(bytes(32)).decode(),
-    }
 
 
 @pytest.mark.parametrize("other_process_rotates", [False, True])

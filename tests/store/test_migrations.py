@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -71,6 +72,42 @@ async def test_a_newer_database_is_refused(path: Path) -> None:
     with pytest.raises(SchemaMismatch, match=r"newer sim-mcp .* upgrade sim-mcp") as caught:
         await _run(path, [FIRST])
     assert not caught.value.retryable
+
+
+ROLLING = Migration.parse("0003_runs.sql", "ALTER TABLE schema_migrations ADD COLUMN runs_with INTEGER;\n")
+FOURTH = Migration.parse("0004_four.sql", "-- runs with: 3\nINSERT INTO one VALUES (4);\n")
+
+
+async def test_a_newer_database_that_is_made_for_this_program_too_is_used(path: Path) -> None:
+    """It says so itself, for each migration; one that breaks older programs stops them."""
+    await _run(path, [FIRST, SECOND, ROLLING, FOURTH])
+    assert await _run(path, [FIRST, SECOND, ROLLING]) == ((), [1, 2, 4])
+    database = await open_sqlite(path, may_create=False)
+    try:
+        await verify(database, migrations=[FIRST, SECOND, ROLLING])
+    finally:
+        await database.close()
+    with pytest.raises(SchemaMismatch, match="newer sim-mcp"):
+        await _run(path, [FIRST, SECOND])
+    breaking = Migration.parse("0005_five.sql", "INSERT INTO one VALUES (5);\n")
+    await _run(path, [FIRST, SECOND, ROLLING, FOURTH, breaking])
+    with pytest.raises(SchemaMismatch, match="newer sim-mcp"):
+        await _run(path, [FIRST, SECOND, ROLLING, FOURTH])
+
+
+ADDS = re.compile(
+    r"CREATE (UNIQUE INDEX|INDEX|TABLE) |ALTER TABLE \w+ ADD COLUMN (?!.*NOT NULL(?!.*DEFAULT))"
+)
+
+
+@pytest.mark.parametrize("migration", load_migrations()[3:], ids=lambda migration: migration.name)
+def test_each_migration_since_the_fourth_only_adds_what_older_programs_need_not_know(
+    migration: Migration,
+) -> None:
+    """So that replicas can be upgraded one after the other, from the release before."""
+    assert migration.runs_with is not None
+    assert migration.runs_with < migration.version or migration.version == 4
+    assert [each for each in migration.statements if ADDS.match(each) is None] == []
 
 
 async def test_verifying_creates_nothing(path: Path) -> None:
