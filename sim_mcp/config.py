@@ -19,12 +19,12 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from sim_mcp.model.errors import Fault, InvalidInput
-from sim_mcp.model.principal import Permission
+from sim_mcp.model.principal import PERMISSIONS, Permission
 
 PREFIX = "SIM_MCP_"
 CONFIG_FILE = "sim-mcp.toml"
-PERMISSIONS = tuple(permission.value for permission in Permission)
 CLIENT_PLACES = ("APPDATA", "XDG_CONFIG_HOME", "CLAUDE_CONFIG_DIR")
+TRACE_COLLECTORS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 DEFAULT_SIM_BASE_URL = "https://www.sim.ai"
 
 Words = Annotated[tuple[str, ...], NoDecode]
@@ -151,6 +151,10 @@ class Settings(BaseSettings):
     )
     redact_keys: Words = Field(
         default=(), description="Further input names whose values are never stored or shown."
+    )
+    metrics_tenants: bool = Field(
+        default=True,
+        description="Whether `/metrics` names tenants (at most 1000; the others are counted as one).",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="How much is logged; always to stderr."
@@ -285,6 +289,11 @@ def known_variables() -> dict[str, str]:
         ("SIM_API_KEY" if name == "sim_api_key" else PREFIX + name.upper()): field.description or ""
         for name, field in Settings.model_fields.items()
     }
+
+
+def wants_traces() -> bool:
+    """Whether OpenTelemetry's own variables name a collector."""
+    return any(os.environ.get(name) for name in TRACE_COLLECTORS)
 
 
 def client_places() -> dict[str, str]:

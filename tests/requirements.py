@@ -35,6 +35,7 @@ REQUIREMENTS: dict[str, str] = {
     "R38": "§12.3 a circuit breaker per tenant",
     "R39": "§13.1 cloud by default; self-hosted per tenant; both API generations",
     "R41": "§14.1 clients are cached; changed credentials count at once",
+    "R43": "§14.2 six metrics from the history, the same by every door",
     "R44": "§14.3 a health check tells whether SIM answers this tenant",
     "R45": "§15.1 POST /setup",
     "R46": "§15.1 GET /settings",

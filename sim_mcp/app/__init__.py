@@ -4,15 +4,18 @@ from sim_mcp.app.opening import open_app, open_sealer
 from sim_mcp.app.rooms import App, Facts, Needs, Seams
 from sim_mcp.gateway import (
     Discovery,
+    Ends,
     IssuedLink,
     Plan,
     Progress,
     SeenLink,
     SetupReport,
     SimHealth,
+    TenantMetrics,
     TenantStatus,
     Ticket,
     Tickets,
+    Timeline,
     UsualDuration,
     Validation,
     Watch,
@@ -21,8 +24,8 @@ from sim_mcp.store import ExecutionFilter, JobPage, Page, Sender
 from sim_mcp.triggers import Accepted, Preview, Reason, ScheduleView, sign
 
 __all__ = [
-    "Accepted", "App", "Discovery", "ExecutionFilter", "Facts", "IssuedLink", "JobPage", "Needs", "Page",
-    "Plan", "Preview", "Progress", "Reason", "ScheduleView", "Seams", "SeenLink", "Sender", "SetupReport",
-    "SimHealth", "TenantStatus", "Ticket", "Tickets", "UsualDuration", "Validation", "Watch", "open_app",
-    "open_sealer", "sign",
+    "Accepted", "App", "Discovery", "Ends", "ExecutionFilter", "Facts", "IssuedLink", "JobPage",
+    "Needs", "Page", "Plan", "Preview", "Progress", "Reason", "ScheduleView", "Seams", "SeenLink",
+    "Sender", "SetupReport", "SimHealth", "TenantMetrics", "TenantStatus", "Ticket", "Tickets",
+    "Timeline", "UsualDuration", "Validation", "Watch", "open_app", "open_sealer", "sign",
 ]  # fmt: skip

@@ -17,6 +17,7 @@ from sim_mcp.gateway import (
     Curation,
     Follower,
     Gateway,
+    MetricsDesk,
     Pace,
     Planner,
     Runs,
@@ -34,6 +35,8 @@ from sim_mcp.triggers import Ingest, JobDesk, MappingDesk, ScheduleDesk
 
 if TYPE_CHECKING:
     import httpx
+
+    from sim_mcp.telemetry.metrics import ProcessMetrics
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +61,8 @@ class Needs:
     follows_up: bool = True
     runs_jobs: bool = False
     """Runs what events and schedules start, in this process: imports the durable engine."""
+    counts: bool = False
+    """Counts what happens, for `/metrics`: imports the Prometheus client."""
     uses_process_key: bool = False
     only_looks: bool = False
     """Creates and changes nothing: no key file, no migration, a database that refuses to be written."""
@@ -98,6 +103,7 @@ class App:
     workflows: Curation
     status: StatusDesk
     checkup: Checkup
+    metrics: MetricsDesk
     tokens: Tokens
     tickets: Tickets
     planner: Planner
@@ -111,6 +117,7 @@ class App:
     """Runs jobs for as long as its block lasts; `open_app` enters it where `Needs.runs_jobs`."""
     store: Store
     facts: Facts
+    process_metrics: ProcessMetrics | None
     follower: Follower
     identity_transport: Callable[[], httpx.AsyncBaseTransport] | None = None
 

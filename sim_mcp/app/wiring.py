@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio.abc import TaskGroup
@@ -14,6 +15,7 @@ from sim_mcp.catalog import ToolSource
 from sim_mcp.config import Settings
 from sim_mcp.gateway import (
     Administration,
+    Allowance,
     Answers,
     Attempts,
     Audit,
@@ -25,6 +27,7 @@ from sim_mcp.gateway import (
     Inquiry,
     Keepsakes,
     LiveCalls,
+    MetricsDesk,
     Pace,
     Planner,
     Plans,
@@ -34,6 +37,7 @@ from sim_mcp.gateway import (
     SetupDesk,
     SimBudget,
     StatusDesk,
+    Steps,
     TaskDesk,
     Tenancy,
     TenantLimits,
@@ -48,6 +52,9 @@ from sim_mcp.model.workbench import Workbench
 from sim_mcp.resilience import Breakers, RetryPolicy, Throttle
 from sim_mcp.sim import SimClients
 from sim_mcp.store import ChangeKind, Sealer, Store
+
+if TYPE_CHECKING:
+    from sim_mcp.telemetry.metrics import ProcessMetrics
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +80,7 @@ class Wiring:
         self._store, self._tenancy, self._clients = store, tenancy, clients
         self._facts, self._background = facts, background
         clock = outside.clock
+        self._steps = Steps(clock=clock, observer=facts)
         self._live = LiveCalls()
         self._redactor = Redactor(settings.redact_keys)
         self._breakers = Breakers(clock, observer=facts)
@@ -115,6 +123,7 @@ class Wiring:
             max_concurrency=settings.max_concurrency,
             monthly_executions=settings.monthly_executions,
         )
+        self._allowance = Allowance(store=store, throttle=self._throttle, limits=self._limits, clock=clock)
 
     def app(self) -> App:
         """The doors' view of the rooms."""
@@ -154,6 +163,7 @@ class Wiring:
             workflows=workflows,
             status=status,
             checkup=Checkup(status=status, gateway=gateway, workflows=workflows, clients=self._clients),
+            metrics=self._metrics(),
             tokens=self._store.tokens,
             tickets=self._tickets,
             events=triggering.events,
@@ -165,6 +175,7 @@ class Wiring:
             planner=self._planner(gateway),
             store=self._store,
             facts=self._facts,
+            process_metrics=self._process_metrics() if self._needs.counts else None,
             follower=self._follower,
             identity_transport=self._outside.identity_transport,
         )
@@ -188,6 +199,23 @@ class Wiring:
         with anyio.move_on_after(self._needs.drain_s):
             await self._live.until_empty()
 
+    def _process_metrics(self) -> ProcessMetrics:
+        from sim_mcp.app.counting import process_metrics
+
+        counted = process_metrics(self._settings, throttle=self._throttle, tools=self._tools)
+        self._facts.subscribe(counted)
+        return counted
+
+    def _metrics(self) -> MetricsDesk:
+        return MetricsDesk(
+            store=self._store,
+            tenancy=self._tenancy,
+            clients=self._clients,
+            breakers=self._breakers,
+            throttle=self._throttle,
+            clock=self._outside.clock,
+        )
+
     def _runs(self, gateway: Gateway) -> Runs:
         return Runs(
             gateway=gateway,
@@ -205,6 +233,7 @@ class Wiring:
     def _planner(self, gateway: Gateway) -> Planner:
         return Planner(
             gateway=gateway,
+            allowance=self._allowance,
             plans=self._plans,
             clients=self._clients,
             breakers=self._breakers,
@@ -234,6 +263,7 @@ class Wiring:
             retry=self._retry,
             clock=self._outside.clock,
             new_run_id=lambda: RunId(self._outside.new_id()),
+            steps=self._steps,
             observer=self._facts,
         )
         return Gateway(
@@ -242,12 +272,12 @@ class Wiring:
             tenancy=self._tenancy,
             audit=self._audit,
             attempts=attempts,
-            throttle=self._throttle,
-            limits=self._limits,
+            allowance=self._allowance,
             live=self._live,
             waiting=Waiting(executions=self._store.executions, live=self._live, clock=self._outside.clock),
             plans=self._plans,
             inputs=Inputs(self._redactor, workbench=self._workbench),
+            steps=self._steps,
             background=self._background,
             clock=self._outside.clock,
             kick=self._follower.kick,

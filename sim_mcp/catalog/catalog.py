@@ -118,6 +118,11 @@ class Catalog:
         """
         return check_arguments(tool, arguments, steps=steps)
 
+    @property
+    def held_names(self) -> frozenset[str]:
+        """The names of tools that are held back: `problems` tells why."""
+        return _held_back(self.problems) - self._tools.keys()
+
     def is_from_file(self, name: str) -> bool:
         """Whether spec files claim `name`, soundly or not: only they can change it."""
         return name in self._file_names
@@ -140,7 +145,7 @@ class Catalog:
         )
 
 
-def _held_back(problems: list[SpecProblem]) -> frozenset[str]:
+def _held_back(problems: Sequence[SpecProblem]) -> frozenset[str]:
     """Names that files claim with specs that cannot be listed: the store must not fill them in."""
     return frozenset(
         problem.tool_name for problem in problems if problem.tool_name is not None and not problem.is_warning

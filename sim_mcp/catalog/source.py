@@ -137,6 +137,10 @@ class ToolSource:
                 await self._reload_and_tell(directory, on_change)
             is_first = False
 
+    def known(self) -> tuple[Catalog, ...]:
+        """The catalogs in memory, of whichever tenants were served lately."""
+        return tuple(catalog for _, catalog in self._catalogs.values())
+
     def problems(self, tenant_id: TenantId | None = None) -> tuple[SpecProblem, ...]:
         """What is wrong with one tenant's spec files; of all files for the operator (`None`)."""
         return self._files.problems if tenant_id is None else self._files.problems_of(tenant_id)

@@ -21,6 +21,7 @@ from sim_mcp.cli.sandbox import sandbox
 from sim_mcp.cli.schedules import schedule_verbs
 from sim_mcp.cli.serve import serve
 from sim_mcp.cli.setup import setup
+from sim_mcp.cli.stats import stats
 from sim_mcp.cli.tokens import token_verbs
 from sim_mcp.cli.tools import tool_verbs
 from sim_mcp.cli.worker import worker
@@ -39,7 +40,7 @@ def build() -> typer.Typer:
     program.command()(demo)
     passed_on = {"ignore_unknown_options": True, "allow_extra_args": True}
     program.command("serve", add_help_option=False, context_settings=passed_on)(_serve)
-    for verb in (worker, setup, call, history, show, doctor, sandbox):
+    for verb in (worker, setup, call, history, show, stats, doctor, sandbox):
         program.command()(verb)
     program.command("config")(client_config)
     program.add_typer(tool_verbs(), name="tools")

@@ -139,7 +139,9 @@ async def _over_http(
     async with AsyncExitStack() as stack:
         if with_sandbox:
             settings = await _sandboxed(stack, settings, lends_key=False)
-        app = await stack.enter_async_context(open_app(settings, needs=Needs(runs_jobs=runs_jobs)))
+        app = await stack.enter_async_context(
+            open_app(settings, needs=Needs(runs_jobs=runs_jobs, counts=True))
+        )
         await serve_http(
             app,
             host=host,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from sim_mcp.cli.exits import Misuse
+from sim_mcp.cli.printing import note
 from sim_mcp.model.errors import InvalidInput
 from sim_mcp.model.principal import Principal, TenantId
 
@@ -33,8 +34,8 @@ def read_settings(config: Path | None, *, is_server: bool = False) -> Settings:
     Raises:
         Misuse: a setting is faulty or unknown.
     """
-    from sim_mcp.config import load_settings
-    from sim_mcp.telemetry import set_up_logs
+    from sim_mcp.config import load_settings, wants_traces
+    from sim_mcp.telemetry import set_up_logs, set_up_traces
 
     try:
         settings = load_settings(config)
@@ -44,6 +45,8 @@ def read_settings(config: Path | None, *, is_server: bool = False) -> Settings:
         ) from error
     is_asked_for = is_server or "log_level" in settings.model_fields_set
     set_up_logs(level=settings.log_level if is_asked_for else "warning", style=settings.log_format)
+    if is_server and wants_traces() and not set_up_traces():
+        note('OTEL_* names a collector, but spans need an extra: pip install "sim-mcp[otel]"')
     return settings
 
 

@@ -16,7 +16,7 @@ from sim_mcp.cli.session import with_app
 from sim_mcp.model.clock import SystemClock
 from sim_mcp.model.errors import Conflict, NotFound
 from sim_mcp.model.json import Json
-from sim_mcp.model.principal import Permission, Principal
+from sim_mcp.model.principal import ALL_PERMISSIONS, Permission, Principal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,11 @@ def create(
         typer.Option("--subject", metavar="WHO", help="Whom the history names; default: the name."),
     ] = None,
     permissions: Annotated[
-        str, typer.Option("--permissions", help="Of view, edit, add, delete, comma-separated; or all.")
+        str,
+        typer.Option(
+            "--permissions",
+            help="Of view, edit, add, delete, comma-separated; or all, which leaves out metrics.",
+        ),
     ] = _DEFAULT,
     days: Annotated[int, typer.Option("--days", min=1, max=3650, help="Days until it expires.")] = 90,
     tenant: Tenant = None,
@@ -58,7 +62,7 @@ def create(
 
     async def make(app: App, principal: Principal) -> tuple[Token, str]:
         principal.require(Permission.ADD)
-        for permission in granted:
+        for permission in granted - {Permission.METRICS}:  # the operator's own, and this is his terminal
             principal.require(permission)
         bearer = replace(principal, subject=subject or name, permissions=granted)
         expires_at = SystemClock().now() + timedelta(days=days)
@@ -167,11 +171,12 @@ def _permissions(text: str) -> frozenset[Permission]:
     """
     known = {permission.name: permission for permission in Permission}
     if text.strip().lower() == "all":
-        return frozenset(known.values())
+        return ALL_PERMISSIONS
     words = [word.strip().upper().removeprefix("INTEGRATION_") for word in text.split(",") if word.strip()]
     if not words or any(word not in known for word in words):
         raise Misuse(
-            f"--permissions {text!r} is not understood.", remedy="write some of view,edit,add,delete, or all"
+            f"--permissions {text!r} is not understood.",
+            remedy="write some of view,edit,add,delete,metrics, or all",
         )
     return frozenset(known[word] for word in words)
 

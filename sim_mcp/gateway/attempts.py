@@ -16,6 +16,7 @@ from sim_mcp.gateway.forms import with_pauses
 from sim_mcp.gateway.live import LiveCall
 from sim_mcp.gateway.masking import MaskedText, Secrets
 from sim_mcp.gateway.outcomes import lost_run_error
+from sim_mcp.gateway.steps import Steps
 from sim_mcp.gateway.tenancy import Tenancy
 from sim_mcp.model.clock import Clock
 from sim_mcp.model.errors import (
@@ -28,12 +29,13 @@ from sim_mcp.model.errors import (
     StoreUnavailable,
 )
 from sim_mcp.model.execution import Execution, ExecutionError, Status
-from sim_mcp.model.facts import Observer, RetryScheduled
+from sim_mcp.model.facts import Observer, RetryScheduled, Step
 from sim_mcp.model.integration import Integration
 from sim_mcp.model.principal import Principal
 from sim_mcp.model.run import Run, RunId, RunRequest
 from sim_mcp.resilience import Breakers, RetryPolicy, Verb
 from sim_mcp.sim import SimClients
+from sim_mcp.telemetry import traceparent
 
 if TYPE_CHECKING:
     from sim_mcp.sim import SimClient
@@ -68,6 +70,7 @@ class Attempts:
         retry: RetryPolicy,
         clock: Clock,
         new_run_id: Callable[[], RunId],
+        steps: Steps,
         observer: Observer,
     ) -> None:
         self._audit = audit
@@ -77,6 +80,7 @@ class Attempts:
         self._retry = retry
         self._clock = clock
         self._new_run_id = new_run_id
+        self._steps = steps
         self._observer = observer
 
     async def perform(self, intent: Intent, live: LiveCall) -> None:
@@ -107,7 +111,8 @@ class Attempts:
                 await self._audit.fail(intent.execution, error, intent.secrets)
                 return
             else:
-                await self._audit.settle(intent.execution, run, intent.secrets)
+                with self._steps.step(Step.CLOSE, intent.execution.tenant_id):
+                    await self._audit.settle(intent.execution, run, intent.secrets)
                 return
 
     async def _attempt(self, intent: Intent, live: LiveCall, attempt: int) -> Run:
@@ -121,7 +126,10 @@ class Attempts:
                 raise _NoLongerWanted  # through the guard, which must not take this for an answer
             began_s = self._clock.monotonic()
             heard = MaskedText(intent.secrets, live.add_text)
-            run = await client.execute(intent.request, run_id=run_id, on_text=heard.add)
+            with self._steps.step(Step.EXECUTE, intent.execution.tenant_id):
+                # Ours is the span that SIM's work belongs to; without one, the caller's own is passed on.
+                request = replace(intent.request, traceparent=traceparent() or intent.request.traceparent)
+                run = await client.execute(request, run_id=run_id, on_text=heard.add)
             await heard.end()
         run = await with_pauses(client, intent.request.workflow_id, run.run_id or run_id, run)
         if run.duration_ms is None and run.status.is_final:  # a stream does not tell (sim-api 1.10)

@@ -38,6 +38,7 @@ from sim_mcp.model.run import Run, RunId
 from sim_mcp.model.tool import Mode, WorkflowTool
 from sim_mcp.model.workbench import Workbench
 from sim_mcp.store import Executions, Outcome
+from sim_mcp.telemetry import traceparent
 
 log = logging.getLogger(__name__)
 
@@ -286,7 +287,7 @@ class Audit:
             started_at=None,
             finished_at=now if status.is_final else None,
             settings_revision=None,
-            trace_id=_trace_id(call.traceparent),
+            trace_id=_trace_id(traceparent() or call.traceparent),
             approver_permission=tool.approver_permission if tool else None,
         )
 

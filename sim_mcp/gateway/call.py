@@ -13,24 +13,27 @@ background whatever becomes of the caller, and the caller is answered from the r
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 
 from anyio.abc import TaskGroup
 
 from sim_mcp.catalog import Catalog, ToolSource, ToolSpec
+from sim_mcp.gateway.allowance import Allowance
 from sim_mcp.gateway.attempts import Attempts, Intent
 from sim_mcp.gateway.audit import Audit
 from sim_mcp.gateway.inputs import CleanInput, Inputs
 from sim_mcp.gateway.live import LiveCall, LiveCalls, Progress, Watch
 from sim_mcp.gateway.plans import Plans
+from sim_mcp.gateway.steps import Steps
 from sim_mcp.gateway.tenancy import Tenancy
 from sim_mcp.gateway.waiting import Waiting
 from sim_mcp.model.clock import Clock
-from sim_mcp.model.errors import Fault, InvalidInput, MonthlyLimitReached, UnknownTool
+from sim_mcp.model.correlation import working_on
+from sim_mcp.model.credentials import without_credentials
+from sim_mcp.model.errors import Fault, InvalidInput, UnknownTool
 from sim_mcp.model.execution import Call, Execution, ExecutionId
+from sim_mcp.model.facts import Step
 from sim_mcp.model.integration import Integration
 from sim_mcp.model.json import Json
 from sim_mcp.model.principal import Permission, Principal, TenantId
@@ -42,19 +45,11 @@ from sim_mcp.model.tool import (
     Mode,
     WorkflowTool,
 )
-from sim_mcp.resilience import Admission, Limits, Throttle
+from sim_mcp.resilience import Admission
 from sim_mcp.store import Store
+from sim_mcp.telemetry import describe, span
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TenantLimits:
-    """What one tenant may use; tool specs may set less."""
-
-    rate_per_minute: int
-    max_concurrency: int
-    monthly_executions: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,12 +85,12 @@ class Gateway:
         tenancy: Tenancy,
         audit: Audit,
         attempts: Attempts,
-        throttle: Throttle,
-        limits: TenantLimits,
+        allowance: Allowance,
         live: LiveCalls,
         waiting: Waiting,
         plans: Plans,
         inputs: Inputs,
+        steps: Steps,
         background: TaskGroup,
         clock: Clock,
         kick: Callable[[], None],
@@ -105,12 +100,12 @@ class Gateway:
         self._tenancy = tenancy
         self._audit = audit
         self._attempts = attempts
-        self._throttle = throttle
-        self._limits = limits
+        self._allowance = allowance
         self._live = live
         self.waiting = waiting
         self._plans = plans
         self._inputs = inputs
+        self._steps = steps
         self._background = background
         self._clock = clock
         self._kick = kick
@@ -159,6 +154,19 @@ class Gateway:
             Throttled, MonthlyLimitReached: refused; recorded; nothing was sent to SIM.
             StoreUnavailable: the row could not be written; nothing was sent to SIM.
         """
+        name = call.tool_name or call.workflow_id or ""
+        with (
+            working_on(tenant=call.principal.tenant_id),
+            span(
+                "sim_mcp.call",
+                parent=call.traceparent,
+                tenant=call.principal.tenant_id,
+                tool=without_credentials(name)[:64],
+            ),
+        ):
+            return await self._answer(call, patience_s=patience_s, watch=watch)
+
+    async def _answer(self, call: Call, *, patience_s: float | None, watch: Watch | None) -> Answered:
         given = await self._inputs.clean(call.principal.tenant_id, call.arguments)
         async with self._audit.refusals(call, given):
             prepared = await self._prepare(call, given)
@@ -190,33 +198,6 @@ class Gateway:
             async with self._audit.refusals(call, given):
                 return await self._check(call, given)
         return await self._check(call, given)
-
-    @contextmanager
-    def admitted(self, tenant_id: TenantId, tool: WorkflowTool) -> Generator[None]:
-        """Take what one call takes of the rate and the places, and give the place back after the block.
-
-        Raises:
-            Throttled: a limit is reached.
-        """
-        with self._throttle.admit(tenant_id, tool.name, limits=self._limits_of(tool)):
-            yield
-
-    async def executions_left(self, tenant_id: TenantId) -> int | None:
-        """How many executions the tenant may start in this month; `None` without a limit.
-
-        Raises:
-            MonthlyLimitReached: none.
-        """
-        limit = self._limits.monthly_executions
-        if limit is None:
-            return None
-        used = await self._store.executions.count_since(tenant_id, _month_start(self._clock.now()))
-        if used >= limit:
-            raise MonthlyLimitReached(
-                f"This tenant has used its {limit} executions of the month; the count starts again on "
-                f"the first of the next month (UTC). The operator sets SIM_MCP_MONTHLY_EXECUTIONS."
-            )
-        return limit - used
 
     async def decline(self, call: Call) -> ExecutionId:
         """Record that a person was asked to confirm `call` and said no; nothing is run."""
@@ -252,16 +233,17 @@ class Gateway:
         earlier = await self._audit.repeats.earlier(call)
         if earlier is not None:
             return earlier
-        checked = await self._check(call, given)
+        with self._steps.step(Step.CHECK, call.principal.tenant_id):
+            checked = await self._check(call, given)
         if checked.earlier is not None:
             return checked.earlier
         tool, integration = checked.tool, checked.integration
         await self._plans.redeem(call, tool, integration)
         tenant_id = call.principal.tenant_id
-        admission = self._throttle.admit(tenant_id, tool.name, limits=self._limits_of(tool))
+        admission = self._allowance.admit(tenant_id, tool)
         try:
-            await self.executions_left(tenant_id)
-            while (row := await self._audit.open(call, given, tool, integration)) is None:
+            await self._allowance.executions_left(tenant_id)
+            while (row := await self._open(call, given, checked)) is None:
                 earlier = await self._audit.repeats.earlier(call) or await self._audit.repeats.same(
                     call, tool
                 )
@@ -271,6 +253,7 @@ class Gateway:
         except BaseException:
             admission.release()
             raise
+        describe(execution_id=row.id)
         intent = Intent(
             execution=row,
             integration=integration,
@@ -279,23 +262,19 @@ class Gateway:
         )
         return intent, admission
 
+    async def _open(self, call: Call, given: CleanInput, checked: Checked) -> Execution | None:
+        with self._steps.step(Step.OPEN, call.principal.tenant_id):
+            return await self._audit.open(call, given, checked.tool, checked.integration)
+
     async def _perform(self, intent: Intent, live: LiveCall, admission: Admission) -> None:
         try:
-            with admission:
+            with admission, working_on(execution_id=intent.execution.id):
                 await self._attempts.perform(intent, live)
         except Exception:  # one call's bug must not end the other calls of this process
             log.exception("performing execution %s failed; it will be followed up", intent.execution.id)
         finally:
             self._live.end(live)
             self._kick()
-
-    def _limits_of(self, tool: WorkflowTool) -> Limits:
-        return Limits(
-            tenant_per_minute=self._limits.rate_per_minute,
-            tenant_concurrency=self._limits.max_concurrency,
-            tool_per_minute=tool.rate_per_minute,
-            tool_concurrency=tool.max_concurrency,
-        )
 
 
 def _authorize(call: Call) -> None:
@@ -328,7 +307,3 @@ def _request(call: Call, tool: WorkflowTool) -> RunRequest:
         file_fields=tool.file_fields,
         traceparent=call.traceparent,
     )
-
-
-def _month_start(now: datetime) -> datetime:
-    return now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)

@@ -37,6 +37,7 @@ def outcome_of(run: Run, *, secrets: Secrets, redactor: Redactor) -> Outcome:
         job_id=run.job_id,
         pauses=secrets.mask([pause_to_json(pause) for pause in run.pauses]) or None,
         duration_ms=run.duration_ms,
+        cost=run.cost,
         is_known=True,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from sim_mcp.gateway.allowance import Allowance
 from sim_mcp.gateway.call import Gateway
 from sim_mcp.gateway.curation import drift_of
 from sim_mcp.gateway.plans import LASTS_S, Plans
@@ -49,9 +50,17 @@ class Planner:
     """Makes plans."""
 
     def __init__(
-        self, *, gateway: Gateway, plans: Plans, clients: SimClients, breakers: Breakers, throttle: Throttle
+        self,
+        *,
+        gateway: Gateway,
+        allowance: Allowance,
+        plans: Plans,
+        clients: SimClients,
+        breakers: Breakers,
+        throttle: Throttle,
     ) -> None:
         self._gateway = gateway
+        self._allowance = allowance
         self._plans = plans
         self._clients = clients
         self._breakers = breakers
@@ -65,9 +74,9 @@ class Planner:
         """
         checked = await self._gateway.checked(call)
         tool, integration = checked.tool, checked.integration
-        with self._gateway.admitted(call.principal.tenant_id, tool):
+        with self._allowance.admit(call.principal.tenant_id, tool):
             proximity = self._throttle.proximity(call.principal.tenant_id)
-            left = await self._gateway.executions_left(call.principal.tenant_id)
+            left = await self._allowance.executions_left(call.principal.tenant_id)
         deployment, drift, ticket, problem = None, (), None, None
         try:
             client = await self._clients.get(integration)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import anyio
 
-from sim_mcp.gateway.call import Gateway, TenantLimits
+from sim_mcp.gateway.allowance import TenantLimits, month_start
+from sim_mcp.gateway.call import Gateway
 from sim_mcp.gateway.curation import quiet
 from sim_mcp.gateway.pace import Pace, UsualDuration
 from sim_mcp.gateway.tenancy import Tenancy
@@ -122,7 +123,6 @@ class StatusDesk:
         catalog = await self._gateway.catalog(principal.tenant_id)
         health, usage = await self._ask_sim(integration)
         now = self._clock.now()
-        month_at = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         proximity = self._throttle.proximity(principal.tenant_id)
         usual = await self._pace.by_workflow(principal.tenant_id)
         return TenantStatus(
@@ -132,7 +132,9 @@ class StatusDesk:
             if integration
             else None,
             usage=usage,
-            executions_this_month=await self._store.executions.count_since(principal.tenant_id, month_at),
+            executions_this_month=await self._store.executions.count_since(
+                principal.tenant_id, month_start(now)
+            ),
             monthly_executions=self._limits.monthly_executions,
             rate_per_minute=self._limits.rate_per_minute,
             rate_used_share=proximity.used_share,

@@ -116,7 +116,7 @@ class Execution:
     `id` is ours. `run_id` is SIM's id for the attempt in force, chosen by us before it was sent.
     `input` is redacted. `refusals` is how many refused calls this row stands for (1 unless a flood
     was counted). `pauses` is what a paused run waits for, `answers` who answered so far, and
-    `approver_permission` what an answer needs beside EDIT.
+    `approver_permission` what an answer needs beside EDIT. `cost` is what SIM says that the run cost.
     """
 
     id: ExecutionId
@@ -148,3 +148,4 @@ class Execution:
     cancel_requested_at: datetime | None = None
     approver_permission: Permission | None = None
     answers: tuple[PauseAnswer, ...] = ()
+    cost: float | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -22,6 +23,28 @@ class CallFinished:
     status: Status
     code: ErrorCode | None
     duration_ms: int | None
+
+
+class Step(StrEnum):
+    """The steps of the corridor that take time."""
+
+    CHECK = "check"
+    """From the principal to the checked input: everything that may refuse before limits are touched."""
+    OPEN = "open"
+    """Writing the audit row, before SIM is asked."""
+    EXECUTE = "execute"
+    """One attempt at SIM."""
+    CLOSE = "close"
+    """Writing down what came of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepTook:
+    """A step of a call ended, well or not, `took_s` seconds after it began."""
+
+    tenant_id: TenantId
+    step: Step
+    took_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +79,7 @@ class SettingsChanged:
     kind: str
 
 
-Fact: TypeAlias = CallFinished | RetryScheduled | BreakerChanged | SettingsChanged
+Fact: TypeAlias = CallFinished | StepTook | RetryScheduled | BreakerChanged | SettingsChanged
 
 
 class Observer(Protocol):

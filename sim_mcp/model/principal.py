@@ -15,15 +15,20 @@ TenantId = NewType("TenantId", str)
 
 
 class Permission(StrEnum):
-    """The host platform's four integration permissions (contract section 5)."""
+    """The host platform's four integration permissions (contract section 5), and the operator's own."""
 
     ADD = "INTEGRATION_ADD"
     EDIT = "INTEGRATION_EDIT"
     VIEW = "INTEGRATION_VIEW"
     DELETE = "INTEGRATION_DELETE"
+    METRICS = "metrics"
+    """Reading what the server counts about all tenants (contract section 8): no tenant's right."""
 
 
-ALL_PERMISSIONS = frozenset(Permission)
+ALL_PERMISSIONS = frozenset(set(Permission) - {Permission.METRICS})
+"""Everything that somebody can do for one tenant."""
+PERMISSIONS = tuple(each.value for each in Permission if each in ALL_PERMISSIONS)
+"""Their names, in the order of the contract."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

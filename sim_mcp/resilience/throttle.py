@@ -175,6 +175,10 @@ class Throttle:
         tool.take()
         return Admission((tenant, tool))
 
+    def tenants(self) -> tuple[TenantId, ...]:
+        """Whose calls were admitted or refused lately in this process."""
+        return tuple(tenant_id for tenant_id, tool in self._buckets if tool is None)
+
     def proximity(self, tenant_id: TenantId) -> Proximity:
         """How near `tenant_id` is to its own limits (not its tools'). Changes nothing."""
         bucket = self._buckets.get((tenant_id, None))

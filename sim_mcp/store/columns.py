@@ -110,6 +110,11 @@ def real(row: Row, column: str) -> float:
     return float(value)
 
 
+def maybe_real(row: Row, column: str) -> float | None:
+    """The number in a column, if any."""
+    return None if row[column] is None else real(row, column)
+
+
 def flag(row: Row, column: str) -> bool:
     """The truth value in a column of 0 and 1."""
     return whole(row, column) != 0

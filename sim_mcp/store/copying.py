@@ -30,6 +30,8 @@ TABLES = (
     "schedules",
     "jobs",
     "workers",
+    "tool_locks",
+    "tool_secrets",
 )
 """All tables but the record of migrations. A test holds the list against the schema."""
 _SEEDED = ("counters", "sim_budget")

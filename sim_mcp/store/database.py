@@ -81,6 +81,10 @@ class Database(Statements, Protocol):
         """
         ...
 
+    def member(self, column: str, name: str) -> str:
+        """SQL for the text under `name` in the JSON object that `column` holds; both our own words."""
+        ...
+
     async def has_table(self, name: str) -> bool:
         """Whether a table of that name exists. Creates nothing."""
         ...

@@ -37,6 +37,7 @@ class Outcome:
     job_id: str | None = None
     pauses: Json = None
     duration_ms: int | None = None
+    cost: float | None = None
     is_known: bool = False
 
 
@@ -68,6 +69,7 @@ def to_row(
         "error": error_text(execution.error),
         "pauses": columns.maybe_json_text(execution.pauses),
         "duration_ms": execution.duration_ms,
+        "cost": execution.cost,
         "attempts": execution.attempts,
         "triggered_by": execution.triggered_by.value,
         "subject": columns.clean(execution.subject),
@@ -112,6 +114,7 @@ def from_row(row: Row) -> Execution:
             error=error_of_row(row),
             pauses=columns.json_value(row, "pauses"),
             duration_ms=columns.maybe_whole(row, "duration_ms"),
+            cost=columns.maybe_real(row, "cost"),
             attempts=columns.whole(row, "attempts"),
             triggered_by=Trigger(columns.text(row, "triggered_by")),
             subject=columns.text(row, "subject"),

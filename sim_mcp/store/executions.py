@@ -290,7 +290,12 @@ def _insert(row: Mapping[str, Value]) -> str:
 def _told(outcome: Outcome) -> dict[str, Value]:
     known: dict[str, Value] = {"was_known": 1, "missed_at": None} if outcome.is_known else {}
     return known | _present(
-        {"run_id": outcome.run_id, "job_id": outcome.job_id, "duration_ms": outcome.duration_ms}
+        {
+            "run_id": outcome.run_id,
+            "job_id": outcome.job_id,
+            "duration_ms": outcome.duration_ms,
+            "cost": outcome.cost,
+        }
     )
 
 

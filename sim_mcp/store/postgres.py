@@ -131,6 +131,10 @@ class PostgresDatabase:
         await self._heard.wait()
         self._heard = anyio.Event()
 
+    def member(self, column: str, name: str) -> str:
+        """SQL for the text under `name` in the JSON object that `column` holds."""
+        return f"({column}::json ->> '{name}')"
+
     async def has_table(self, name: str) -> bool:
         """Whether a table of that name exists."""
         return await self.fetch_one(_HAS_TABLE, [name]) is not None

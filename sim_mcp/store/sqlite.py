@@ -136,6 +136,10 @@ class SqliteDatabase:
         """Never: a file cannot call other processes."""
         await anyio.sleep_forever()
 
+    def member(self, column: str, name: str) -> str:
+        """SQL for the text under `name` in the JSON object that `column` holds."""
+        return f"json_extract({column}, '$.{name}')"
+
     async def has_table(self, name: str) -> bool:
         """Whether a table of that name exists."""
         sql = "SELECT 1 AS found FROM sqlite_master WHERE type = 'table' AND name = ?"

@@ -21,6 +21,7 @@ from sim_mcp.store.schedules import Schedules
 from sim_mcp.store.setup_links import SetupLinks
 from sim_mcp.store.sim_budget import BudgetWindows
 from sim_mcp.store.spent_tickets import SpentTickets
+from sim_mcp.store.statistics import Statistics
 from sim_mcp.store.tasks import Tasks
 from sim_mcp.store.tokens import Tokens
 from sim_mcp.store.tools import AllowList
@@ -43,6 +44,7 @@ class Store:
     database: Database
     integrations: Integrations
     executions: Executions
+    statistics: Statistics
     claims: Claims
     tools: AllowList
     tokens: Tokens
@@ -104,6 +106,7 @@ async def open_store(
             database=database,
             integrations=Integrations(database, sealer, clock, new_id),
             executions=Executions(database),
+            statistics=Statistics(database),
             claims=Claims(database, sealer, clock),
             tools=AllowList(database, clock),
             tokens=Tokens(database, clock, new_id),

@@ -8,8 +8,9 @@ import sys
 from datetime import UTC, datetime
 from typing import TextIO
 
+from sim_mcp.model.correlation import ids
 from sim_mcp.model.credentials import without_credentials
-from sim_mcp.model.facts import BreakerChanged, CallFinished, Fact, RetryScheduled, SettingsChanged
+from sim_mcp.model.facts import BreakerChanged, CallFinished, Fact, RetryScheduled, SettingsChanged, StepTook
 
 log = logging.getLogger("sim_mcp.facts")
 
@@ -64,6 +65,8 @@ def log_fact(fact: Fact) -> None:
             )
         case BreakerChanged():
             log.warning("breaker of tenant %s: %s -> %s", fact.tenant_id, fact.before, fact.after)
+        case StepTook():
+            pass  # four lines for each call would hide the others; metrics and spans tell
         case SettingsChanged():
             log.info("%s of tenant %s changed", fact.kind, fact.tenant_id)
 
@@ -73,7 +76,9 @@ class _TextLines(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
-        return _one_line(without_credentials(super().format(record)))
+        about = " ".join(f"{name}={value}" for name, value in ids().items())
+        line = super().format(record)
+        return _one_line(without_credentials(f"{line} [{about}]" if about else line))
 
 
 class _JsonLines(logging.Formatter):
@@ -83,6 +88,7 @@ class _JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": without_credentials(record.getMessage()),
+            **{name: without_credentials(value) for name, value in ids().items()},
         }
         if record.exc_info:
             line["error"] = without_credentials(self.formatException(record.exc_info))

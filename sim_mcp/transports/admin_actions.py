@@ -15,6 +15,7 @@ from sim_mcp.transports import admin_views as views
 from sim_mcp.transports.admin_arguments import moment_in
 from sim_mcp.transports.admin_schemas import LONGEST_WAIT_S
 from sim_mcp.transports.cutting import compact
+from sim_mcp.transports.metrics_views import metrics_view
 from sim_mcp.transports.outputs import DEFAULT_MAX_OUTPUT_BYTES
 from sim_mcp.transports.paging import MOST_MEMBERS, Selection
 from sim_mcp.transports.reading import execution_reading, page_reading
@@ -70,6 +71,12 @@ async def get_status(request: Request) -> CallToolResult:
     found = await request.app.checkup.of(request.principal)
     default_base_url = request.app.settings.sim_base_url
     return _shown(views.checkup_view(found.status, found.checks, default_base_url=default_base_url))
+
+
+async def get_metrics(request: Request) -> CallToolResult:
+    """`sim_metrics`."""
+    since = moment_in(request.tool_name, request.arguments, "since")
+    return _shown(metrics_view(await request.app.metrics.of(request.principal, since=since)))
 
 
 async def list_executions(request: Request) -> CallToolResult:

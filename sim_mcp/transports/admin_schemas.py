@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from sim_mcp.model.execution import Status, Trigger
 from sim_mcp.model.json import Json, JsonObject
-from sim_mcp.model.principal import Permission
+from sim_mcp.model.principal import PERMISSIONS
 from sim_mcp.model.tool import MAX_ASYNC_TIMEOUT_S, MIN_TIMEOUT_S, Mode
 from sim_mcp.transports.output_schemas import (
     BOOLEAN,
@@ -104,7 +104,7 @@ _ANNOTATIONS: JsonObject = {
 }
 
 _MODE: JsonObject = {"type": "string", "enum": [mode.value for mode in Mode]}
-_PERMISSION: JsonObject = {"type": "string", "enum": [each.value for each in Permission]}
+_PERMISSION: JsonObject = {"type": "string", "enum": list(PERMISSIONS)}
 
 ALLOW_WORKFLOW = arguments(
     {

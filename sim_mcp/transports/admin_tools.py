@@ -16,6 +16,7 @@ from sim_mcp.transports import admin_schemas as schemas
 from sim_mcp.transports.addresses import HISTORY_APP_URI
 from sim_mcp.transports.admin_doubts import on_disallowing, on_removing
 from sim_mcp.transports.admin_tool import AdminTool
+from sim_mcp.transports.metrics_views import METRICS, METRICS_ARGUMENTS
 from sim_mcp.transports.output_schemas import BOOLEAN, TEXT, execution_schema
 from sim_mcp.transports.reading_schemas import GET_EXECUTION, whole_execution
 from sim_mcp.transports.setup_schemas import SET_UP, SETUP
@@ -61,6 +62,20 @@ _TOOLS = (
         permission=Permission.VIEW,
         act=do.get_status,
         output_schema=STATUS,
+        open_world=True,
+    ),
+    AdminTool(
+        name="sim_metrics",
+        title="SIM metrics",
+        description=(
+            "Measures this tenant's executions from its history: success rate, average duration, error rate "
+            "by code, executions and usual durations per tool, nearness to limits, the breaker's state. "
+            "Calls refused before SIM was asked are counted apart. Runs nothing."
+        ),
+        permission=Permission.VIEW,
+        act=do.get_metrics,
+        input_schema=METRICS_ARGUMENTS,
+        output_schema=METRICS,
         open_world=True,
     ),
     AdminTool(

@@ -113,6 +113,7 @@ def _routes(
 
     from sim_mcp.transports.http_bearer import RequireBearer
     from sim_mcp.transports.http_metadata import metadata_routes
+    from sim_mcp.transports.http_metrics import metrics
     from sim_mcp.transports.open_streams import WhileValid
     from sim_mcp.transports.openapi import DOCUMENT_PATH, Document
     from sim_mcp.transports.rest import BASE_PATH, ROUTES, rest_router
@@ -133,6 +134,7 @@ def _routes(
     return [
         Route("/healthz", _healthz),
         Route("/readyz", partial(_readyz, app)),
+        Route("/metrics", partial(metrics, app, authenticator)),
         *metadata_routes(app.settings),
         Route("/mcp", streaming(StreamableHTTPASGIApp(sessions))),
         Route("/sse", streaming(sse.connect), methods=["GET"]),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from sim_mcp.model.correlation import working_on
 from sim_mcp.transports.http_answers import REQUEST_ID, plain_problem, request_id_of
 from sim_mcp.transports.talk import SETUP_PATH
 
@@ -50,7 +51,8 @@ class RequestIds:
             await send(message)
 
         scope[REQUEST_ID] = request_id  # in place: what stands outside of us answers when all else fails
-        await self._app({**scope, "headers": headers}, receive, send_with_id)
+        with working_on(request_id=request_id):
+            await self._app({**scope, "headers": headers}, receive, send_with_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from sim_mcp.model.principal import Permission
+from sim_mcp.model.principal import PERMISSIONS
 from sim_mcp.transports.http_answers import Answer
 from sim_mcp.transports.http_bearer import METADATA_PATH, base_url
 
@@ -40,7 +40,7 @@ async def _metadata(settings: Settings, request: Request) -> Response:
     document: dict[str, Any] = {
         "resource": base_url(request.scope, settings.public_url) + RESOURCE_PATH,
         "resource_name": "sim-mcp",
-        "scopes_supported": [permission.value for permission in Permission],
+        "scopes_supported": list(PERMISSIONS),
         "bearer_methods_supported": ["header"],
     }
     if settings.auth_issuer is not None and _is_server(settings.auth_issuer):

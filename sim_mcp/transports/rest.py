@@ -54,6 +54,7 @@ ROUTES = (
     _Row("GET", "/status/{integrationTenantId}", rest_integration.status, about.STATUS),
     _Row("GET", "/integration-tenant/{integrationTenantId}", rest_integration.integration, about.INTEGRATION),
     _Row("GET", "/health", rest_integration.health, about.HEALTH),
+    _Row("GET", "/metrics", rest_integration.metrics, about.METRICS),
     _Row("GET", "/workflows", rest_integration.workflows, about.WORKFLOWS),
     _Row("GET", "/workflows/{workflowId}/validate", rest_integration.validate, about.VALIDATE),
     _Row("POST", "/workflows/{workflowId}/execute", rest_executions.execute, about.EXECUTE),

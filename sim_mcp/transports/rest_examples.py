@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sim_mcp.transports import rest_answers as answers
 from sim_mcp.transports import schemas
+from sim_mcp.transports.metrics_views import MetricsAnswer
 from sim_mcp.transports.trigger_examples import TRIGGER_EXAMPLES
 
 if TYPE_CHECKING:
@@ -18,6 +19,16 @@ _RUN = "5e2f8a71-4b36-4d6b-9c0d-3b1f7c928d4e"
 _WORKFLOW = "3b1f7c92-8d4e-4a6b-9c0d-5e2f8a714b36"
 _INTEGRATION = "7d3c1a5e-2b4f-4e6d-8a9c-1f0e5b7d3c2a"
 _BEGAN, _ENDED = "2026-01-31T12:00:00.000Z", "2026-01-31T12:00:01.834Z"
+
+_ENDS: Mapping[str, Json] = {
+    "executions": 10,
+    "completed": 9,
+    "failed": 1,
+    "cancelled": 0,
+    "successRate": 0.9,
+    "averageDurationMs": 1790,
+    "cost": 0.05,
+}
 
 _COMPLETED: Mapping[str, Json] = {
     "id": _EXECUTION,
@@ -92,6 +103,21 @@ EXAMPLES: Mapping[type, Json] = {
         "dialect": "v2",
         "roundTripMs": 41,
         "problem": None,
+    },
+    MetricsAnswer: {
+        "since": _BEGAN,
+        "until": _ENDED,
+        **_ENDS,
+        "refused": 1,
+        "unfinished": 0,
+        "tools": [{"toolName": "summarize_timesheets", **_ENDS, "p50Ms": 1834, "p95Ms": 2100}],
+        "errors": [
+            {"code": "EXECUTION_ERROR", "calls": 1, "share": 0.0909},
+            {"code": "INVALID_INPUT", "calls": 1, "share": 0.0909},
+        ],
+        "rateLimit": {"perMinute": 120, "usedShare": 0.05, "runningCalls": 0, "maxConcurrency": 16},
+        "simUsage": None,
+        "breaker": {"state": "closed", "since": _BEGAN, "retryAfterS": None},
     },
     answers.WorkflowPage: {
         "data": [

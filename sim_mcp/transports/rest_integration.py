@@ -11,6 +11,7 @@ from sim_mcp.model.tool import WorkflowId
 from sim_mcp.transports import rest_views as views
 from sim_mcp.transports.http_answers import Answer
 from sim_mcp.transports.http_bearer import principal_of
+from sim_mcp.transports.metrics_views import MetricsQuery, metrics_json
 from sim_mcp.transports.rest_requests import read_body, read_query
 from sim_mcp.transports.schemas import RestoreRequest, RevisionsQuery, SetupRequest, WorkflowsQuery
 
@@ -82,6 +83,12 @@ async def health(app: App, request: Request) -> Response:
     """GET /health: whether SIM answers this tenant; 503 when it does not, so that monitors notice."""
     answer = views.health_json(await app.status.health(principal_of(request.scope)))
     return Answer(answer, 503 if answer["status"] == "failing" else 200)
+
+
+async def metrics(app: App, request: Request) -> Response:
+    """GET /metrics: the tenant's own, from its history."""
+    query = read_query(request, MetricsQuery)
+    return Answer(metrics_json(await app.metrics.of(principal_of(request.scope), since=query.since)))
 
 
 async def workflows(app: App, request: Request) -> Response:

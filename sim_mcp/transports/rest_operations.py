@@ -13,6 +13,7 @@ from sim_mcp.model.errors import ErrorCode
 from sim_mcp.model.principal import Permission
 from sim_mcp.transports import rest_answers as answers
 from sim_mcp.transports import schemas
+from sim_mcp.transports.metrics_views import MetricsAnswer, MetricsQuery
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -143,6 +144,17 @@ HEALTH = Operation(
             shape=answers.HealthAnswer,
         ),
     },
+)
+METRICS = Operation(
+    id="getMetrics",
+    tag="integration",
+    permission=Permission.VIEW,
+    summary="Measure the tenant's executions",
+    description="Success rate, average duration, error rates, executions, nearness to limits and the "
+    "breaker's state, read from the history. Calls that were refused before SIM was asked count as "
+    "`refused` and among `errors`, not as failed executions.",
+    query=MetricsQuery,
+    answers={200: Shown(description="The tenant's own.", shape=MetricsAnswer)},
 )
 WORKFLOWS = Operation(
     id="discoverWorkflows",

@@ -28,7 +28,7 @@ from mcp_types import (
 
 from sim_mcp.app import Needs
 from sim_mcp.model.clock import ManualClock
-from sim_mcp.model.principal import Permission
+from sim_mcp.model.principal import ALL_PERMISSIONS, Permission
 from sim_mcp.sim.fake import FakeSim
 from sim_mcp.transports.admin_tools import ADMIN_TOOLS
 from sim_mcp.transports.asking import can_open_urls
@@ -396,7 +396,7 @@ async def test_an_answer_to_somebody_elses_question_is_none(web: Web) -> None:
 @pytest.mark.requirement("R33")
 async def test_only_who_may_connect_sees_the_tool(web: Web) -> None:
     """ADD for connecting, DELETE for disconnecting."""
-    for permission in Permission:
+    for permission in ALL_PERMISSIONS:
         async with connected(web.world, "auto", permissions=[permission]) as client:
             shown = set(await names(client))
         assert ("sim_setup" in shown) == (permission is Permission.ADD)

@@ -24,7 +24,7 @@ from mcp import Client
 from mcp.shared.exceptions import MCPError
 
 from sim_mcp.catalog import SpecSet, read_specs
-from sim_mcp.model.principal import Permission, Principal, TenantId
+from sim_mcp.model.principal import ALL_PERMISSIONS, Permission, Principal, TenantId
 from sim_mcp.transports.admin_tools import ADMIN_TOOLS, AdminTools
 from sim_mcp.transports.mcp import build_server
 from tests.authority import ADMIN_TOOL_NEEDS
@@ -142,7 +142,7 @@ class Model:
 
     def visible(self, who: Principal, mode: AdminTools) -> set[str]:
         """Every name that `who` may call."""
-        offered = {"full": set(Permission), "read": {Permission.VIEW}, "off": set[Permission]()}[mode]
+        offered = {"full": set(ALL_PERMISSIONS), "read": {Permission.VIEW}, "off": set[Permission]()}[mode]
         admin = {name for name in ADMIN_TOOLS if ADMIN_TOOL_NEEDS[name] in who.permissions & offered}
         if Permission.EDIT not in who.permissions or self.state(who) != "on":
             return admin
@@ -171,7 +171,8 @@ principals = st.builds(
     Principal,
     tenant_id=tenants.map(TenantId),
     organization_id=organizations,
-    permissions=st.frozensets(st.sampled_from(list(Permission)), min_size=1) | st.just(frozenset(Permission)),
+    permissions=st.frozensets(st.sampled_from(sorted(ALL_PERMISSIONS)), min_size=1)
+    | st.just(ALL_PERMISSIONS),
 )
 changes = st.one_of(
     st.builds(Files, tools=st.lists(st.tuples(tenants, tool_names, flavours), max_size=6).map(tuple)),
@@ -251,9 +252,7 @@ def everything_for(change: Change, viewer: Viewer) -> Viewer:
     who, _, era = viewer
     tenant = who.tenant_id if isinstance(change, Files) else change.tenant
     organization = change.organization if isinstance(change, Connection) else who.organization_id
-    full = Principal(
-        tenant_id=TenantId(tenant), organization_id=organization, permissions=frozenset(Permission)
-    )
+    full = Principal(tenant_id=TenantId(tenant), organization_id=organization, permissions=ALL_PERMISSIONS)
     return full, "full", era
 
 
@@ -319,9 +318,9 @@ async def test_a_session_is_worth_what_the_token_of_the_message_is(tmp_path: Pat
         model = Model()
         model.connections["acme", None] = "on"
         model.stored["acme", "a"] = "sound"
-        current = await token(*Permission)
+        current = await token(*ALL_PERMISSIONS)
         async with over_http(web, era, lambda: current[1]) as client:
-            for held in (*[{each} for each in Permission], set[Permission](), set(Permission)):
+            for held in (*[{each} for each in ALL_PERMISSIONS], set[Permission](), set(ALL_PERMISSIONS)):
                 current = await token(*held)
                 who = replace(principal("acme"), permissions=frozenset(held))
                 listed = await names(client)

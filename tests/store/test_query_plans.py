@@ -51,6 +51,9 @@ class Eavesdropper:
     async def rung(self) -> None:
         await self._database.rung()
 
+    def member(self, column: str, name: str) -> str:
+        return self._database.member(column, name)
+
     async def has_table(self, name: str) -> bool:
         return await self._database.has_table(name)
 

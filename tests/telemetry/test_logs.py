@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from sim_mcp.model.correlation import working_on
 from sim_mcp.model.credentials import without_credentials
 from sim_mcp.model.errors import ErrorCode
 from sim_mcp.model.execution import ExecutionId, Status, Trigger
@@ -99,3 +100,22 @@ def test_every_kind_of_fact_is_one_readable_line() -> None:
         "breaker of tenant acme: closed -> open",
         "tools of tenant acme changed",
     ]
+
+
+@pytest.mark.requirement("F25")
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_records_of_one_piece_of_work_name_it(style: str) -> None:
+    """Request, tenant and execution; nothing of it clings to what comes after."""
+    stream = io.StringIO()
+    set_up_logs(level="info", style=style, stream=stream)
+    with working_on(request_id="r-1"), working_on(tenant="acme", execution_id=None):
+        logging.getLogger("x").info("asked")
+    logging.getLogger("x").info("done")
+    asked, done = stream.getvalue().splitlines()
+    if style == "json":
+        line = json.loads(asked)
+        assert (line["request_id"], line["tenant"], "execution_id" in line) == ("r-1", "acme", False)
+        assert "request_id" not in json.loads(done)
+    else:
+        assert asked.endswith("asked [request_id=r-1 tenant=acme]")
+        assert done.endswith("done")

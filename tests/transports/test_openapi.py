@@ -13,7 +13,7 @@ import pytest
 from openapi_schema_validator import OAS31Validator
 from schemathesis.specs.openapi import definitions
 
-from sim_mcp.model.principal import Permission
+from sim_mcp.model.principal import ALL_PERMISSIONS
 from sim_mcp.transports.openapi import DOCUMENT_PATH, document_text
 from sim_mcp.transports.problems import HTTP_STATUS, INTERNAL_ERROR_CODE
 from sim_mcp.transports.rest import ROUTES
@@ -172,7 +172,7 @@ async def test_the_declared_permission_is_the_one_that_is_enforced(web: Web, row
     body: Any = None if row.operation.body is None else EXAMPLES[row.operation.body]
     more: dict[str, Any] = {} if body is None else {"json": body}
     needed = row.operation.permission.value
-    others = [each.value for each in Permission if each.value != needed]
+    others = [each.value for each in ALL_PERMISSIONS if each.value != needed]
     refused = await web.ask(row.method, path, by=bearer("acme", permissions=others), **more)
     assert (refused.status_code, refused.json()["code"]) == (403, "FORBIDDEN")
     assert needed in refused.json()["message"]

@@ -219,6 +219,7 @@ ROUTES: list[tuple[str, str, str]] = [
     ("GET", "/status/x", "INTEGRATION_VIEW"),
     ("GET", "/integration-tenant/x", "INTEGRATION_VIEW"),
     ("GET", "/health", "INTEGRATION_VIEW"),
+    ("GET", "/metrics", "INTEGRATION_VIEW"),
 ]
 BODIES: dict[str, dict[str, Any]] = {
     "/setup": {"apiKey": KEY},
