@@ -149,6 +149,11 @@ class Settings(BaseSettings):
     monthly_executions: int | None = Field(
         default=None, ge=1, description="Runs that one tenant may start in a calendar month (UTC)."
     )
+    cost_per_day: float | None = Field(
+        default=None,
+        gt=0,
+        description="What one tenant's runs may cost in a day (UTC), in SIM's unit, by SIM's own word.",
+    )
     redact_keys: Words = Field(
         default=(), description="Further input names whose values are never stored or shown."
     )

@@ -3,11 +3,13 @@
 from sim_mcp.app.opening import open_app, open_sealer
 from sim_mcp.app.rooms import App, Facts, Needs, Seams
 from sim_mcp.gateway import (
+    Budget,
     Discovery,
     Ends,
     IssuedLink,
     Plan,
     Progress,
+    Review,
     SeenLink,
     SetupReport,
     SimHealth,
@@ -16,6 +18,7 @@ from sim_mcp.gateway import (
     Ticket,
     Tickets,
     Timeline,
+    Usage,
     UsualDuration,
     Validation,
     Watch,
@@ -24,8 +27,8 @@ from sim_mcp.store import ExecutionFilter, JobPage, Page, Sender
 from sim_mcp.triggers import Accepted, Preview, Reason, ScheduleView, sign
 
 __all__ = [
-    "Accepted", "App", "Discovery", "Ends", "ExecutionFilter", "Facts", "IssuedLink", "JobPage",
-    "Needs", "Page", "Plan", "Preview", "Progress", "Reason", "ScheduleView", "Seams", "SeenLink",
-    "Sender", "SetupReport", "SimHealth", "TenantMetrics", "TenantStatus", "Ticket", "Tickets",
-    "Timeline", "UsualDuration", "Validation", "Watch", "open_app", "open_sealer", "sign",
+    "Accepted", "App", "Budget", "Discovery", "Ends", "ExecutionFilter", "Facts", "IssuedLink", "JobPage",
+    "Needs", "Page", "Plan", "Preview", "Progress", "Reason", "Review", "ScheduleView", "Seams", "SeenLink",
+    "Sender", "SetupReport", "SimHealth", "TenantMetrics", "TenantStatus", "Ticket", "Tickets", "Timeline",
+    "Usage", "UsualDuration", "Validation", "Watch", "open_app", "open_sealer", "sign",
 ]  # fmt: skip

@@ -23,7 +23,7 @@ def process_metrics(settings: Settings, *, throttle: Throttle, tools: ToolSource
             yield TenantGauges(
                 tenant_id=catalog.tenant_id,
                 tools_listed=len(catalog.tools),
-                tools_held=len(catalog.held_names),
+                tools_held=catalog.held_count,
             )
 
     return ProcessMetrics(names_tenants=settings.metrics_tenants, gauges=gauges)

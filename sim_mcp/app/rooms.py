@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 from sim_mcp.config import Settings
 from sim_mcp.gateway import (
     Administration,
+    Allowance,
+    Approvals,
+    Bindings,
     Checkup,
     Curation,
     Follower,
@@ -101,9 +104,12 @@ class App:
     administration: Administration
     setup: SetupDesk
     workflows: Curation
+    approvals: Approvals
     status: StatusDesk
     checkup: Checkup
     metrics: MetricsDesk
+    bindings: Bindings
+    allowance: Allowance
     tokens: Tokens
     tickets: Tickets
     planner: Planner

@@ -16,11 +16,12 @@ from sim_mcp.model.errors import NotFound, UnknownTool
 from sim_mcp.model.principal import Permission
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sim_mcp.catalog.spec import ToolSpec
     from sim_mcp.model.integration import Integration
     from sim_mcp.model.json import JsonObject
+    from sim_mcp.model.lock import ToolLock
     from sim_mcp.model.principal import Principal, TenantId
     from sim_mcp.model.tool import WorkflowId, WorkflowTool
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 class Catalog:
     """Immutable; make one with `build`."""
 
-    __slots__ = ("_file_names", "_tools", "problems", "tenant_id", "tools")
+    __slots__ = ("_file_names", "_tools", "locks", "problems", "tenant_id", "tools")
 
     def __init__(
         self,
@@ -38,6 +39,7 @@ class Catalog:
         problems: Sequence[SpecProblem] = (),
         *,
         file_names: frozenset[str] = frozenset(),
+        locks: Mapping[str, ToolLock] | None = None,
     ) -> None:
         self.tenant_id = tenant_id
         self.tools = tuple(sorted(tools, key=lambda tool: tool.name))
@@ -45,6 +47,8 @@ class Catalog:
         self.problems = tuple(problems)
         self._tools = {tool.name: tool for tool in self.tools}
         self._file_names = file_names
+        self.locks = dict(locks or {})
+        """What the lock file approved, by tool."""
 
     @classmethod
     def build(
@@ -71,7 +75,8 @@ class Catalog:
             else:
                 specs[spec.name] = spec
         tools = [spec.to_tool(tenant_id) for spec in specs.values() if spec.enabled]
-        return cls(tenant_id, tools, problems, file_names=file_names)
+        locks = {name: lock for (owner, name), lock in files.locks.items() if owner == tenant_id}
+        return cls(tenant_id, tools, problems, file_names=file_names, locks=locks)
 
     def visible_to(self, principal: Principal, integration: Integration | None) -> tuple[WorkflowTool, ...]:
         """The tools that `principal` sees, which are those it may call; sorted by name.
@@ -119,9 +124,9 @@ class Catalog:
         return check_arguments(tool, arguments, steps=steps)
 
     @property
-    def held_names(self) -> frozenset[str]:
-        """The names of tools that are held back: `problems` tells why."""
-        return _held_back(self.problems) - self._tools.keys()
+    def held_count(self) -> int:
+        """How many specs are held back: `problems` tells why."""
+        return len({(each.source, each.tool_name) for each in self.problems if not each.is_warning})
 
     def is_from_file(self, name: str) -> bool:
         """Whether spec files claim `name`, soundly or not: only they can change it."""
@@ -145,7 +150,7 @@ class Catalog:
         )
 
 
-def _held_back(problems: Sequence[SpecProblem]) -> frozenset[str]:
+def _held_back(problems: list[SpecProblem]) -> frozenset[str]:
     """Names that files claim with specs that cannot be listed: the store must not fill them in."""
     return frozenset(
         problem.tool_name for problem in problems if problem.tool_name is not None and not problem.is_warning

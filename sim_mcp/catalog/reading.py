@@ -11,6 +11,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
 from sim_mcp.catalog.admission import flaws_in
+from sim_mcp.catalog.drift import digest_of_text
+from sim_mcp.catalog.lock_file import LOCK_FILE, Locks, read_lock
 from sim_mcp.catalog.problem import SpecProblem
 from sim_mcp.catalog.spec import TENANT_PATTERN, ToolSpec
 from sim_mcp.catalog.text import listed, shortened
@@ -40,6 +42,8 @@ class SpecSet:
 
     tools: Mapping[TenantId, tuple[ToolSpec, ...]] = field(default_factory=lambda: MappingProxyType({}))
     problems: tuple[SpecProblem, ...] = ()
+    locks: Locks = field(default_factory=lambda: MappingProxyType({}))
+    """What the lock file says was approved."""
 
     def of(self, tenant_id: TenantId) -> tuple[ToolSpec, ...]:
         """The tools of one tenant."""
@@ -50,13 +54,14 @@ class SpecSet:
         return tuple(problem for problem in self.problems if problem.tenant_id == tenant_id)
 
 
-def read_specs(directory: Path) -> SpecSet:
+def read_specs(directory: Path, *, obeys_lock: bool = True) -> SpecSet:
     """Read every spec file in `directory` and its sub-folders.
 
     YAML (several documents each) and JSON, UTF-8, at most 1 MiB. Left out are hidden files and
     folders, folders called `examples`, `*.schema.json`, `*.lock.*` and `admin-tools.json`. What
     cannot be read or listed is a problem, not an exception; a directory that is not there is empty.
-    Blocks on the disk: call it in a thread from async code.
+    With `obeys_lock`, what the lock file does not approve is a problem too. Blocks on the disk: call it in a
+    thread from async code.
     """
     found: list[Found] = []
     problems: list[SpecProblem] = []
@@ -71,17 +76,51 @@ def read_specs(directory: Path) -> SpecSet:
             reason = error.strerror or type(error).__name__
             problems.append(SpecProblem(source=source, message=f"cannot be read ({reason}); check the file."))
     unique = _without_duplicates(found, problems)
+    locks = _locks(directory, problems) if obeys_lock else None
+    if locks is not None:
+        unique = _approved(unique, locks, problems)
     tools: defaultdict[TenantId, list[ToolSpec]] = defaultdict(list)
     for tenant_id, _, spec in sorted(unique, key=lambda each: (each[0], each[2].name)):
         tools[tenant_id].append(spec)
     sealed = MappingProxyType({tenant_id: tuple(specs) for tenant_id, specs in tools.items()})
-    return SpecSet(tools=sealed, problems=tuple(problems))
+    return SpecSet(tools=sealed, problems=tuple(problems), locks=locks or {})
+
+
+def _locks(directory: Path, problems: list[SpecProblem]) -> Locks | None:
+    """What the lock file approves; `None` without one. A broken one approves nothing."""
+    try:
+        return read_lock(directory)
+    except InvalidInput as error:
+        problems.append(
+            SpecProblem(source=LOCK_FILE, message=f"{error.message} No tool of a file is listed.")
+        )
+        return {}
+
+
+def _approved(found: list[Found], locks: Locks, problems: list[SpecProblem]) -> list[Found]:
+    """Those whose words are the approved ones."""
+    kept: list[Found] = []
+    for tenant_id, source, spec in found:
+        lock = locks.get((tenant_id, spec.name))
+        if lock is not None and lock.pinned == digest_of_text(spec.to_tool(tenant_id)):
+            kept.append((tenant_id, source, spec))
+            continue
+        why = "is not approved yet" if lock is None else "differs from what was approved"
+        problems.append(
+            SpecProblem(
+                source=source,
+                tenant_id=tenant_id,
+                tool_name=spec.name,
+                message=f"{why} ({LOCK_FILE}); review it, then `sim-mcp tools approve {spec.name}`.",
+            )
+        )
+    return kept
 
 
 def write_specs(tenant_id: str, specs: Sequence[ToolSpec]) -> str:
     """One YAML document with `specs`, sorted by name; defaults are left out. `read_specs` reads it back."""
     tools = [
-        spec.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+        spec.model_dump(mode="json", exclude_none=True, exclude_defaults=True, by_alias=True)
         for spec in sorted(specs, key=lambda spec: spec.name)
     ]
     return _EDITOR_LINE + dump_yaml({"tenant": tenant_id, "tools": tools})
@@ -185,18 +224,23 @@ def _tenant_of(document: JsonObject) -> TenantId | None:
 
 
 def _without_duplicates(found: list[Found], problems: list[SpecProblem]) -> list[Found]:
-    """Those whose name is theirs alone. Which of two was meant cannot be known, so neither is listed."""
+    """The first of each name, by file and place in it; those that repeat a name are held back."""
     sources: defaultdict[tuple[TenantId, str], list[str]] = defaultdict(list)
-    for tenant_id, source, spec in found:
-        sources[tenant_id, spec.name].append(source)
+    kept: list[Found] = []
+    for each in found:
+        tenant_id, source, spec = each
+        places = sources[tenant_id, spec.name]
+        if not places:
+            kept.append(each)
+        places.append(source)
     for (tenant_id, name), places in sources.items():
         if len(places) > 1:
             message = (
-                f"is defined {len(places)} times ({listed(places)}), so none of them is listed; rename one."
+                f"is defined {len(places)} times ({listed(places)}): the first counts; rename the others."
             )
             problems.append(
                 SpecProblem(
                     source=places[-1], tenant_id=tenant_id, tool_name=name, field="name", message=message
                 )
             )
-    return [each for each in found if len(sources[each[0], each[2].name]) == 1]
+    return kept

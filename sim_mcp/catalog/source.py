@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sim_mcp.catalog.problem import SpecProblem
     from sim_mcp.catalog.spec import ToolSpec
     from sim_mcp.model.json import JsonObject
+    from sim_mcp.model.lock import ToolLock
     from sim_mcp.model.principal import TenantId
     from sim_mcp.model.tool import WorkflowTool
 
@@ -107,6 +108,7 @@ class ToolSource:
             for tenant_id in owners
             if before.of(tenant_id) != files.of(tenant_id)
             or before.problems_of(tenant_id) != files.problems_of(tenant_id)
+            or _locks_of(before, tenant_id) != _locks_of(files, tenant_id)
         )
         for tenant_id in changed:
             self._generations[tenant_id] = self._generations.get(tenant_id, 0) + 1
@@ -176,3 +178,7 @@ class ToolSource:
         while len(self._catalogs) > self._max_tenants:
             self._catalogs.popitem(last=False)
         return catalog
+
+
+def _locks_of(files: SpecSet, tenant_id: TenantId) -> dict[str, ToolLock]:
+    return {name: lock for (owner, name), lock in files.locks.items() if owner == tenant_id}

@@ -22,9 +22,17 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from sim_mcp.catalog.inputs import (
+    InputSource,
+    bound_inputs,
+    carried_over,
+    file_inputs,
+    marked_files,
+    without_inputs,
+)
 from sim_mcp.catalog.text import cleaned, nearest, shortened, slug
 from sim_mcp.model.errors import Fault, InvalidInput
-from sim_mcp.model.json import Json, is_object
+from sim_mcp.model.json import Json
 from sim_mcp.model.principal import Permission
 from sim_mcp.model.tool import (
     MAX_ASYNC_TIMEOUT_S,
@@ -42,9 +50,6 @@ if TYPE_CHECKING:
     from sim_mcp.model.json import JsonObject
     from sim_mcp.model.principal import TenantId
 
-FILE_TYPE = "file[]"
-TYPE_MARK = "x-sim-type"
-"""Marks a property of an input schema with SIM's own word for its type, where JSON Schema has none."""
 ANY_INPUT: JsonObject = {"type": "object"}
 DESCRIPTION_LIMIT = 4_000
 _PROSE = frozenset({"title", "description"})
@@ -109,6 +114,8 @@ class ToolSpec(_Document):
     """What the model reads when it chooses a tool: what it does, for what, with which effects."""
     input_schema: JsonSchema | None = None
     """JSON Schema 2020-12 of the arguments, of type object; taken from SIM on import when absent."""
+    inputs: Annotated[dict[str, InputSource], Field(max_length=200)] | None = None
+    """Where inputs come from that no model fills in; the others are the model's."""
     output_schema: JsonSchema | None = None
     """JSON Schema 2020-12 of the workflow's output, of type object."""
     mode: Literal["sync", "async", "stream"] = "sync"
@@ -133,8 +140,14 @@ class ToolSpec(_Document):
     """Calls per minute of this tool; the tenant's limit applies as well."""
     max_concurrency: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """Runs of this tool at the same time; the tenant's limit applies as well."""
+    monthly_executions: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
+    """Runs of this tool in a calendar month (UTC); the tenant's limit applies as well."""
+    cost_per_day: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] | None = None
+    """What this tool's runs may cost in a day (UTC), in SIM's unit; the tenant's limit applies as well."""
     max_output_bytes: Annotated[int, Field(ge=200, le=10_000_000)] = 100_000
     """Larger output is cut for the model and kept whole in the execution."""
+    describe_usage: bool = False
+    """Tell models the usual duration and success rate behind the description, learned from the history."""
     enabled: bool = True
     """`false` keeps the spec and hides the tool."""
 
@@ -203,15 +216,23 @@ class ToolSpec(_Document):
         given = {key: value for key, value in fields.items() if value is not None}
         whole = made | given
         schema = whole["input_schema"]
-        return cls.from_json(whole | {"input_schema": _marked(schema, file_fields)})
+        return cls.from_json(whole | {"input_schema": marked_files(schema, file_fields)})
+
+    def with_inputs(self, input_schema: JsonObject) -> Self:
+        """This spec with `input_schema` as its schema: what it said of inputs that stay is kept."""
+        return self.from_json(
+            {**self.to_json(), "input_schema": carried_over(self.input_schema, input_schema)}
+        )
 
     def to_json(self) -> JsonObject:
         """Every field with its value, defaults included, absent ones left out."""
-        return self.model_dump(mode="json", exclude_none=True)
+        return self.model_dump(mode="json", exclude_none=True, by_alias=True)
 
     def to_tool(self, tenant_id: TenantId) -> WorkflowTool:
         """This spec as a tool of `tenant_id`. Whether it is enabled, the caller has to ask."""
-        input_schema = ANY_INPUT if self.input_schema is None else self.input_schema
+        whole = ANY_INPUT if self.input_schema is None else self.input_schema
+        bindings = bound_inputs(self.inputs)
+        input_schema = without_inputs(whole, {each.name for each in bindings})
         return WorkflowTool(
             tenant_id=tenant_id,
             name=self.name,
@@ -234,8 +255,12 @@ class ToolSpec(_Document):
             selected_outputs=self.selected_outputs,
             rate_per_minute=self.rate_per_minute,
             max_concurrency=self.max_concurrency,
+            monthly_executions=self.monthly_executions,
+            cost_per_day=self.cost_per_day,
             max_output_bytes=self.max_output_bytes,
-            file_fields=_file_fields(input_schema),
+            bindings=bindings,
+            describe_usage=self.describe_usage,
+            file_fields=file_inputs(input_schema),
         )
 
 
@@ -275,26 +300,6 @@ def schema_of_specs() -> JsonObject:
     """The JSON Schema of spec documents, for editors: `tool_specs/tool-spec.schema.json`."""
     schema = SpecDocument.model_json_schema(by_alias=True)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-def _marked(schema: Json, file_fields: tuple[str, ...]) -> Json:
-    properties = schema.get("properties") if is_object(schema) else None
-    if not is_object(schema) or not is_object(properties):
-        return schema
-    marked = {
-        name: {**each, TYPE_MARK: FILE_TYPE} if name in file_fields and is_object(each) else each
-        for name, each in properties.items()
-    }
-    return {**schema, "properties": marked}
-
-
-def _file_fields(schema: JsonObject) -> tuple[str, ...]:
-    properties = schema.get("properties")
-    if not is_object(properties):
-        return ()
-    return tuple(
-        name for name, each in properties.items() if is_object(each) and each.get(TYPE_MARK) == FILE_TYPE
-    )
 
 
 _REMEDIES = {

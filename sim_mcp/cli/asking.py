@@ -34,16 +34,24 @@ def read_secret(name: str, *, from_stdin: bool) -> str:
     Raises:
         Misuse: nothing was given, nobody can be asked, or what was given is no key.
     """
-    if from_stdin:
-        secret = sys.stdin.read().strip()
-    elif is_terminal():
-        from getpass import getpass
-
-        secret = getpass(f"{name} (not shown): ", stream=sys.stderr).strip()
-    else:
-        raise Misuse(f"The {name} cannot be asked for here.", remedy="pipe it in, with --api-key-stdin")
+    secret = read_value(name, from_stdin=from_stdin, option="--api-key-stdin")
     if not secret:
         raise Misuse(f"No {name} was given.", remedy="copy one from SIM: Settings, API keys")
     if not (secret.isascii() and secret.isprintable()) or " " in secret:
         raise Misuse(f"The {name} holds blanks or other characters no key has.", remedy="copy it again")
     return secret
+
+
+def read_value(name: str, *, from_stdin: bool, option: str = "--stdin") -> str:
+    """A text that is typed without being shown, or the whole of standard input, without blanks around it.
+
+    Raises:
+        Misuse: nobody can be asked.
+    """
+    if from_stdin:
+        return sys.stdin.read().strip()
+    if not is_terminal():
+        raise Misuse(f"The {name} cannot be asked for here.", remedy=f"pipe it in, with {option}")
+    from getpass import getpass
+
+    return getpass(f"{name} (not shown): ", stream=sys.stderr).strip()

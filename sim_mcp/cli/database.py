@@ -160,6 +160,7 @@ def rotate(*, as_json: AsJson = False, config: Config = None) -> None:
         principal.require(Permission.ADD)
         await app.store.jobs.reseal_all()
         await app.store.events.reseal_all()
+        await app.store.tool_secrets.reseal_all()
         await app.store.claims.reseal_all()  # first: the other one ends with an error for a lost key
         return await app.store.integrations.reseal_all()
 

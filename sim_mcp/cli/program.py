@@ -19,6 +19,7 @@ from sim_mcp.cli.jobs import job_verbs
 from sim_mcp.cli.printing import say
 from sim_mcp.cli.sandbox import sandbox
 from sim_mcp.cli.schedules import schedule_verbs
+from sim_mcp.cli.secrets import secret_verbs
 from sim_mcp.cli.serve import serve
 from sim_mcp.cli.setup import setup
 from sim_mcp.cli.stats import stats
@@ -44,6 +45,7 @@ def build() -> typer.Typer:
         program.command()(verb)
     program.command("config")(client_config)
     program.add_typer(tool_verbs(), name="tools")
+    program.add_typer(secret_verbs(), name="secrets")
     program.add_typer(event_verbs(), name="events")
     program.add_typer(schedule_verbs(), name="schedules")
     program.add_typer(job_verbs(), name="jobs")

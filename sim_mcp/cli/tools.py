@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sim_mcp.cli.approving import approve, diff
 from sim_mcp.cli.asking import confirmed
-from sim_mcp.cli.exits import FAILED, Misuse, Unfinished
+from sim_mcp.cli.exits import Misuse, Unfinished
 from sim_mcp.cli.groups import group
 from sim_mcp.cli.importing import Imported, import_specs
+from sim_mcp.cli.linting import lint
 from sim_mcp.cli.options import AsJson, Config, Tenant, Yes
 from sim_mcp.cli.plan import Plan, with_pinned_schemas
 from sim_mcp.cli.printing import note, print_json, print_table, safe, say
@@ -36,6 +38,8 @@ def tool_verbs() -> typer.Typer:
         "import": import_,
         "apply": apply,
         "export": export,
+        "diff": diff,
+        "approve": approve,
         "lint": lint,
         "remove": remove,
     }
@@ -217,33 +221,6 @@ def export(*, tenant: Tenant = None, as_json: AsJson = False, config: Config = N
         print_json({"tenant": principal.tenant_id, "tools": tools})
     else:
         say(write_specs(principal.tenant_id, specs).rstrip("\n"))
-
-
-def lint(directory: Directory, *, as_json: AsJson = False) -> None:
-    """Check spec files, offline: no settings, no database, no SIM."""
-    specs = _read(directory)
-    errors = [problem for problem in specs.problems if not problem.is_warning]
-    counts = {str(tenant_id): len(tools) for tenant_id, tools in specs.tools.items()}
-    if as_json:
-        problems: list[Json] = [
-            {
-                "source": each.source,
-                "tenant": each.tenant_id,
-                "tool": each.tool_name,
-                "field": each.field,
-                "message": each.message,
-                "is_warning": each.is_warning,
-            }
-            for each in specs.problems
-        ]
-        print_json({"tools": dict(counts), "problems": problems})
-    else:
-        for problem in specs.problems:
-            say(safe(str(problem)))
-        found = ", ".join(f"{count} of {name}" for name, count in counts.items()) or "none"
-        note(f"Sound tools: {found}. Errors: {len(errors)}. Warnings: {len(specs.problems) - len(errors)}.")
-    if errors:
-        raise typer.Exit(FAILED)
 
 
 def remove(

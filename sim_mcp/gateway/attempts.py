@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import anyio
+
 from sim_mcp.gateway.audit import Audit
 from sim_mcp.gateway.forms import with_pauses
 from sim_mcp.gateway.live import LiveCall
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+COST_WITHIN_S = 10.0
+
 
 class _NoLongerWanted(Exception):
     """The row is final or its cancel was requested: this attempt must not be sent."""
@@ -55,6 +59,8 @@ class Intent:
     integration: Integration
     request: RunRequest
     secrets: Secrets
+    counts_cost: bool = False
+    """A budget depends on what the run costs: SIM is asked where its answer did not tell."""
 
 
 class Attempts:
@@ -113,6 +119,8 @@ class Attempts:
             else:
                 with self._steps.step(Step.CLOSE, intent.execution.tenant_id):
                     await self._audit.settle(intent.execution, run, intent.secrets)
+                if intent.counts_cost and run.status.is_final and run.cost is None:
+                    await self._learn_cost(intent)
                 return
 
     async def _attempt(self, intent: Intent, live: LiveCall, attempt: int) -> Run:
@@ -147,6 +155,21 @@ class Attempts:
             row = intent.execution
             newest = await self._tenancy.usable(Principal.system(row.tenant_id, row.organization_id))
             return newest, await self._clients.get(newest)
+
+    async def _learn_cost(self, intent: Intent) -> None:
+        """Ask what the run cost, once it is settled; a SIM that does not tell leaves it unknown."""
+        with anyio.move_on_after(COST_WITHIN_S):
+            try:
+                _, client = await self._client(intent)
+                row = await self._audit.reload(intent.execution)
+                if row is None or row.run_id is None:
+                    return
+                told = await client.run(intent.request.workflow_id, RunId(row.run_id))
+            except SimMcpError as error:
+                log.info("the cost of execution %s is not known: %s", intent.execution.id, error.message)
+                return
+            if told.cost is not None:
+                await self._audit.note_cost(row, told.cost)
 
     def _wait_s(self, intent: Intent, error: SimError, attempt: int, elapsed_s: float) -> float | None:
         if error.began is not RunBegan.NO:

@@ -122,6 +122,10 @@ class Audit:
         """The row as it stands now."""
         return await self._executions.get(execution.tenant_id, None, execution.id)
 
+    async def note_cost(self, execution: Execution, cost: float) -> None:
+        """Write down what the settled run cost."""
+        await self._executions.note_cost(execution.tenant_id, execution.id, cost)
+
     async def begin_attempt(
         self, execution: Execution, *, run_id: RunId, attempt: int, settings_revision: int
     ) -> bool:

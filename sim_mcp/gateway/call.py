@@ -22,8 +22,11 @@ from sim_mcp.catalog import Catalog, ToolSource, ToolSpec
 from sim_mcp.gateway.allowance import Allowance
 from sim_mcp.gateway.attempts import Attempts, Intent
 from sim_mcp.gateway.audit import Audit
+from sim_mcp.gateway.bindings import Bindings, BoundValues
+from sim_mcp.gateway.drift_gate import Gate
 from sim_mcp.gateway.inputs import CleanInput, Inputs
 from sim_mcp.gateway.live import LiveCall, LiveCalls, Progress, Watch
+from sim_mcp.gateway.masking import Secrets
 from sim_mcp.gateway.plans import Plans
 from sim_mcp.gateway.steps import Steps
 from sim_mcp.gateway.tenancy import Tenancy
@@ -71,6 +74,7 @@ class Checked:
     integration: Integration
     request: RunRequest
     stored_input: Json
+    bound_secrets: Secrets
     earlier: Execution | None
 
 
@@ -91,6 +95,8 @@ class Gateway:
         plans: Plans,
         inputs: Inputs,
         steps: Steps,
+        gate: Gate,
+        bindings: Bindings,
         background: TaskGroup,
         clock: Clock,
         kick: Callable[[], None],
@@ -106,6 +112,8 @@ class Gateway:
         self._plans = plans
         self._inputs = inputs
         self._steps = steps
+        self._gate = gate
+        self._bindings = bindings
         self._background = background
         self._clock = clock
         self._kick = kick
@@ -150,6 +158,7 @@ class Gateway:
 
         Raises:
             Conflict: the idempotency key was used for another request, or the plan holds no more.
+            ToolHeld: the workflow is not any more what was approved as this tool.
             UnknownTool, Forbidden, NotConfigured, Disabled, InvalidInput, PayloadTooLarge,
             Throttled, MonthlyLimitReached: refused; recorded; nothing was sent to SIM.
             StoreUnavailable: the row could not be written; nothing was sent to SIM.
@@ -216,12 +225,15 @@ class Gateway:
         integration = await self._tenancy.usable(call.principal)
         catalog = await self.catalog(call.principal.tenant_id)
         tool = _resolve(catalog, call, integration)
+        await self._gate.check(catalog, tool, integration)
+        bound = await self._bindings.of(call.principal, tool, call.arguments)
         await self._tools.check(catalog, tool, call.arguments)
         earlier = await self._audit.repeats.earlier(call) or await self._audit.repeats.same(call, tool)
         return Checked(
             tool=tool,
             integration=integration,
-            request=_request(call, tool),
+            request=_request(call, tool, bound),
+            bound_secrets=bound.secrets,
             stored_input=given.stored,
             earlier=earlier,
         )
@@ -238,11 +250,12 @@ class Gateway:
         if checked.earlier is not None:
             return checked.earlier
         tool, integration = checked.tool, checked.integration
+        given = given.with_secrets(checked.bound_secrets)
         await self._plans.redeem(call, tool, integration)
         tenant_id = call.principal.tenant_id
         admission = self._allowance.admit(tenant_id, tool)
         try:
-            await self._allowance.executions_left(tenant_id)
+            await self._allowance.left(tenant_id, tool)
             while (row := await self._open(call, given, checked)) is None:
                 earlier = await self._audit.repeats.earlier(call) or await self._audit.repeats.same(
                     call, tool
@@ -259,6 +272,7 @@ class Gateway:
             integration=integration,
             request=checked.request,
             secrets=given.secrets,
+            counts_cost=self._allowance.counts_cost(tool),
         )
         return intent, admission
 
@@ -291,7 +305,7 @@ def _resolve(catalog: Catalog, call: Call, integration: Integration) -> Workflow
     return catalog.resolve_workflow(call.workflow_id, call.principal, integration)
 
 
-def _request(call: Call, tool: WorkflowTool) -> RunRequest:
+def _request(call: Call, tool: WorkflowTool, bound: BoundValues) -> RunRequest:
     mode = call.mode or tool.mode
     timeout_s = call.timeout_s if call.timeout_s is not None else tool.timeout_s
     longest_s = MAX_ASYNC_TIMEOUT_S if mode is Mode.ASYNC else MAX_SYNC_TIMEOUT_S
@@ -300,7 +314,7 @@ def _request(call: Call, tool: WorkflowTool) -> RunRequest:
         raise InvalidInput(f"timeout {message}.", faults=(Fault(path="timeout", message=message),))
     return RunRequest(
         workflow_id=tool.workflow_id,
-        input=call.arguments,
+        input=bound.with_arguments(call.arguments),
         mode=mode,
         timeout_s=timeout_s,
         selected_outputs=tool.selected_outputs,

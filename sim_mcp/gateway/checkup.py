@@ -144,7 +144,8 @@ class Checkup:
             return found
         if status.integration is None or not status.integration.is_enabled:
             return found
-        return [*found, *await self._looked_up(principal, catalog.tools, most)]
+        asked = tuple(tool for tool in catalog.tools if tool.name not in status.held_tools)
+        return [*found, *_held(status), *await self._looked_up(principal, asked, most)]
 
     async def _looked_up(
         self, principal: Principal, tools: tuple[WorkflowTool, ...], most: int | None
@@ -206,6 +207,17 @@ class Checkup:
                 about=tool.name,
             )
         return Check.ok(name, "Deployed, and its inputs are those that are pinned.", about=tool.name)
+
+
+def _held(status: TenantStatus) -> Iterator[Check]:
+    for name, changes in sorted(status.held_tools.items()):
+        yield Check.failure(
+            "drift",
+            f"Held, calls are refused: the workflow changed since it was approved. {' '.join(changes)}",
+            remedy=f"review it with `sim-mcp tools diff`, then `sim-mcp tools approve {name}`"
+            " or sim_allow_workflow",
+            about=name,
+        )
 
 
 def _not_looked_up(tool: WorkflowTool) -> Check:

@@ -6,9 +6,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from sim_mcp.catalog import ToolSpec, drift_between
+from sim_mcp.catalog import ToolSpec, drift_of_tool
 from sim_mcp.gateway.call import Gateway
+from sim_mcp.gateway.drift_gate import deployed_inputs, lock_of
 from sim_mcp.gateway.tenancy import Tenancy
+from sim_mcp.model.clock import Clock
 from sim_mcp.model.errors import Conflict, Fault, InvalidInput, NotFound, SimError, SimNotFound
 from sim_mcp.model.facts import Observer, SettingsChanged
 from sim_mcp.model.integration import Integration
@@ -55,12 +57,20 @@ class Curation:
     """What a principal may learn of the account's workflows, and do to the allow-list."""
 
     def __init__(
-        self, *, store: Store, gateway: Gateway, tenancy: Tenancy, clients: SimClients, observer: Observer
+        self,
+        *,
+        store: Store,
+        gateway: Gateway,
+        tenancy: Tenancy,
+        clients: SimClients,
+        clock: Clock,
+        observer: Observer,
     ) -> None:
         self._store = store
         self._gateway = gateway
         self._tenancy = tenancy
         self._clients = clients
+        self._clock = clock
         self._observer = observer
 
     async def discover(
@@ -124,6 +134,7 @@ class Curation:
         await self._store.tools.put(
             principal.tenant_id, tool.name, spec=spec.to_json(), changed_by=principal.subject
         )
+        await self._approve(principal, tool)
         self._changed(principal)
         return tool
 
@@ -153,6 +164,7 @@ class Curation:
         await self.check_disallowable(principal, name)
         if not await self._store.tools.remove(principal.tenant_id, name, changed_by=principal.subject):
             raise NotFound(f"There is no tool {name!r} on the allow-list.")
+        await self._store.tool_locks.forget(principal.tenant_id, [name])
         self._changed(principal)
 
     async def imported(self, principal: Principal, workflow_id: WorkflowId) -> ToolSpec:
@@ -183,11 +195,12 @@ class Curation:
         """
         principal.require(Permission.ADD)
         principal.require(Permission.DELETE)
-        await self._store.tools.replace(
-            principal.tenant_id,
-            {spec.name: spec.to_json() for spec in specs},
-            changed_by=principal.subject,
-        )
+        tenant_id, wanted = principal.tenant_id, {spec.name: spec.to_json() for spec in specs}
+        before = {entry.name: entry.spec for entry in await self._store.tools.entries(tenant_id)}
+        await self._store.tools.replace(tenant_id, wanted, changed_by=principal.subject)
+        # Whoever applies approves: what was held is compared anew, from the next call on.
+        changed = [name for name in before.keys() | wanted.keys() if before.get(name) != wanted.get(name)]
+        await self._store.tool_locks.forget(tenant_id, changed)
         self._changed(principal)
 
     async def _completed(self, principal: Principal, fields: JsonObject) -> ToolSpec:
@@ -211,6 +224,16 @@ class Curation:
             file_fields=file_fields_of(inputs),
         )
 
+    async def _approve(self, principal: Principal, tool: WorkflowTool) -> None:
+        """Note with which inputs the workflow was chosen; without them the first use tells."""
+        client, _ = await self._client(principal)
+        inputs = await quiet(lambda: deployed_inputs(client, tool))
+        if inputs is None:
+            await self._store.tool_locks.forget(principal.tenant_id, [tool.name])
+            return
+        lock = lock_of(tool, inputs, by=principal.subject, at=self._clock.now())
+        await self._store.tool_locks.approve(lock)
+
     async def _client(self, principal: Principal) -> tuple[SimClient, Integration]:
         integration = await self._tenancy.usable(principal)
         return await self._clients.get(integration), integration
@@ -227,9 +250,7 @@ async def _discovered(
     client: SimClient, summary: WorkflowSummary, tool: WorkflowTool | None
 ) -> DiscoveredWorkflow:
     inputs = await quiet(lambda: client.inputs(summary.workflow_id))
-    drift = (
-        () if tool is None or inputs is None else drift_between(tool.input_schema, input_schema_of(inputs))
-    )
+    drift = () if tool is None or inputs is None else drift_of_tool(tool, input_schema_of(inputs))
     return DiscoveredWorkflow(
         summary=summary, tool_name=tool.name if tool else None, inputs=inputs, drift=drift
     )
@@ -238,7 +259,7 @@ async def _discovered(
 async def drift_of(client: SimClient, tool: WorkflowTool) -> tuple[str, ...]:
     """How the deployed inputs of `tool` differ from its pinned schema; nothing when SIM does not tell."""
     inputs = await quiet(lambda: client.inputs(tool.workflow_id))
-    return () if inputs is None else drift_between(tool.input_schema, input_schema_of(inputs))
+    return () if inputs is None else drift_of_tool(tool, input_schema_of(inputs))
 
 
 async def quiet(ask: Callable[[], Awaitable[T]]) -> T | None:

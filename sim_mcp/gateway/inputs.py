@@ -20,6 +20,12 @@ class CleanInput:
     stored: Json
     secrets: Secrets
 
+    def with_secrets(self, more: Secrets) -> CleanInput:
+        """The same input, with more to mask: what the server itself sends beside it."""
+        return (
+            CleanInput(stored=self.stored, secrets=self.secrets.with_(*more.values)) if more.values else self
+        )
+
 
 class Inputs:
     """Looks through inputs for secrets, each once; large ones on the workbench."""

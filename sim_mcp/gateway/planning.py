@@ -41,6 +41,7 @@ class Plan:
     breaker: BreakerState
     proximity: Proximity
     executions_left: int | None
+    cost_left: float | None
     problem: str | None
     ticket: str | None
     ticket_lasts_s: float = LASTS_S
@@ -76,7 +77,7 @@ class Planner:
         tool, integration = checked.tool, checked.integration
         with self._allowance.admit(call.principal.tenant_id, tool):
             proximity = self._throttle.proximity(call.principal.tenant_id)
-            left = await self._allowance.executions_left(call.principal.tenant_id)
+            budget = await self._allowance.left(call.principal.tenant_id, tool)
         deployment, drift, ticket, problem = None, (), None, None
         try:
             client = await self._clients.get(integration)
@@ -97,7 +98,8 @@ class Planner:
             drift=drift,
             breaker=self._breakers.of(integration.tenant_id, integration.base_url).state,
             proximity=proximity,
-            executions_left=left,
+            executions_left=budget.executions_left,
+            cost_left=budget.cost_left,
             problem=problem,
             ticket=ticket,
         )

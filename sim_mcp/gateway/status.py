@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import anyio
 
-from sim_mcp.gateway.allowance import TenantLimits, month_start
+from sim_mcp.gateway.allowance import Allowance, Budget, TenantLimits, month_start
 from sim_mcp.gateway.call import Gateway
 from sim_mcp.gateway.curation import quiet
-from sim_mcp.gateway.pace import Pace, UsualDuration
+from sim_mcp.gateway.drift_gate import Gate
+from sim_mcp.gateway.pace import Pace
+from sim_mcp.gateway.pace import Usage as ToolUsage
 from sim_mcp.gateway.tenancy import Tenancy
 from sim_mcp.model.clock import Clock
 from sim_mcp.model.errors import SimMcpError, SimUnavailable
@@ -71,6 +74,8 @@ class TenantStatus:
     usage: Usage | None
     executions_this_month: int
     monthly_executions: int | None
+    budget: Budget | None
+    """What is left of the limits that cost money; `None` without such limits."""
     rate_per_minute: int
     rate_used_share: float
     """0 when a whole burst of calls is left, 1 when the next call would be refused."""
@@ -80,8 +85,10 @@ class TenantStatus:
     queue: QueueStatus
     tool_count: int
     tool_problems: tuple[str, ...]
-    usual_durations: tuple[tuple[str, UsualDuration], ...] = ()
-    """By tool, of those with completed runs enough to tell."""
+    held_tools: Mapping[str, tuple[str, ...]]
+    """Tools whose calls are refused until somebody approves what changed at SIM; each with the changes."""
+    tool_usage: tuple[tuple[str, ToolUsage], ...] = ()
+    """What was learned of each tool, of those with runs enough to tell."""
 
 
 class StatusDesk:
@@ -97,6 +104,8 @@ class StatusDesk:
         breakers: Breakers,
         throttle: Throttle,
         pace: Pace,
+        gate: Gate,
+        allowance: Allowance,
         limits: TenantLimits,
         clock: Clock,
         longest_s: float = LONGEST_S,
@@ -108,6 +117,8 @@ class StatusDesk:
         self._breakers = breakers
         self._throttle = throttle
         self._pace = pace
+        self._gate = gate
+        self._allowance = allowance
         self._limits = limits
         self._clock = clock
         self._longest_s = longest_s
@@ -124,7 +135,7 @@ class StatusDesk:
         health, usage = await self._ask_sim(integration)
         now = self._clock.now()
         proximity = self._throttle.proximity(principal.tenant_id)
-        usual = await self._pace.by_workflow(principal.tenant_id)
+        usual = await self._pace.by_tool(principal.tenant_id)
         return TenantStatus(
             integration=integration,
             sim=health,
@@ -136,6 +147,7 @@ class StatusDesk:
                 principal.tenant_id, month_start(now)
             ),
             monthly_executions=self._limits.monthly_executions,
+            budget=await self._allowance.remaining(principal.tenant_id),
             rate_per_minute=self._limits.rate_per_minute,
             rate_used_share=proximity.used_share,
             running_calls=proximity.in_use,
@@ -147,9 +159,8 @@ class StatusDesk:
             ),
             tool_count=len(catalog.tools),
             tool_problems=tuple(str(problem) for problem in catalog.problems),
-            usual_durations=tuple(
-                (tool.name, usual[tool.workflow_id]) for tool in catalog.tools if tool.workflow_id in usual
-            ),
+            held_tools=await self._gate.held(catalog),
+            tool_usage=tuple((tool.name, usual[tool.name]) for tool in catalog.tools if tool.name in usual),
         )
 
     async def health(self, principal: Principal) -> SimHealth | None:

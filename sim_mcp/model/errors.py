@@ -171,6 +171,12 @@ class MonthlyLimitReached(SimMcpError):
     code = ErrorCode.USAGE_LIMIT_EXCEEDED
 
 
+class BudgetUsed(SimMcpError):
+    """What runs may cost in a day is used up; `retry_after_s` is the time until the next day (UTC)."""
+
+    code = ErrorCode.USAGE_LIMIT_EXCEEDED
+
+
 class CircuitOpen(SimMcpError):
     """SIM kept failing for this tenant; `retry_after_s` is the time to the next probe."""
 

@@ -20,18 +20,19 @@ from sim_mcp.store.retention import Retention
 from sim_mcp.store.sealing import Binding, Sealer, load_or_create_key_file, parse_keys
 from sim_mcp.store.setup_links import SetupLinks
 from sim_mcp.store.spent_tickets import SpentTickets
-from sim_mcp.store.statistics import FailureCount, SlotCount, ToolCount
+from sim_mcp.store.statistics import FailureCount, SlotCount, Statistics, ToolCount
 from sim_mcp.store.store import Store, is_postgres, open_store, sqlite_path
 from sim_mcp.store.tasks import Tasks
 from sim_mcp.store.tokens import Token, Tokens
+from sim_mcp.store.tool_secrets import StoredSecret, ToolSecrets
 from sim_mcp.store.tools import StoredTool
 from sim_mcp.store.workers import SILENT_S
 
 __all__ = [
     "ATTACHED", "KEY_HELD_FOR", "SILENT_S", "Binding", "Change", "ChangeKind", "Claim", "Claims",
-    "ExecutionFilter", "Executions", "FailureCount", "FileFindings", "JobPage", "NewJob", "Outcome",
-    "Page", "Retention", "Sealer", "Sender", "SetupLinks", "SlotCount", "SpentTickets", "Store",
-    "StoredConnection", "StoredTool", "Tasks", "Token", "Tokens", "ToolCount", "allow_list_owners",
-    "copy_all", "inspect_file", "is_postgres", "load_or_create_key_file", "open_store", "parse_keys",
-    "sqlite_path", "stored_connections",
+    "ExecutionFilter", "Executions", "FailureCount", "FileFindings", "JobPage", "NewJob", "Outcome", "Page",
+    "Retention", "Sealer", "Sender", "SetupLinks", "SlotCount", "SpentTickets", "Statistics", "Store",
+    "StoredConnection", "StoredSecret", "StoredTool", "Tasks", "Token", "Tokens", "ToolCount",
+    "ToolSecrets", "allow_list_owners", "copy_all", "inspect_file", "is_postgres",
+    "load_or_create_key_file", "open_store", "parse_keys", "sqlite_path", "stored_connections",
 ]  # fmt: skip

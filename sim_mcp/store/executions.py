@@ -223,6 +223,13 @@ class Executions(ExecutionHistory, FollowUps):
         )
         return touched == 1
 
+    async def note_cost(self, tenant_id: TenantId, execution_id: ExecutionId, cost: float) -> bool:
+        """Note what SIM said afterwards that the run of a row cost."""
+        touched = await self.database.execute(
+            "UPDATE executions SET cost = ? WHERE tenant_id = ? AND id = ?", [cost, tenant_id, execution_id]
+        )
+        return touched == 1
+
     async def request_cancel(self, tenant_id: TenantId, execution_id: ExecutionId, at: datetime) -> bool:
         """Note that somebody wants the unfinished execution cancelled. The first request's time stays."""
         touched = await self.database.execute(

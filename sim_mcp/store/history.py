@@ -112,33 +112,14 @@ class ExecutionHistory(ExecutionTable):
         )
         return Page(executions=executions, total=total, next_cursor=next_cursor)
 
-    async def durations_ms(
-        self, tenant_id: TenantId, *, workflow_id: WorkflowId | None = None, limit: int
-    ) -> tuple[tuple[WorkflowId, int], ...]:
-        """Workflow and duration of the tenant's newest completed executions, at most `limit` of them."""
-        conditions = ["tenant_id = ?", "status = ?"]
-        values: list[Value] = [tenant_id, Status.COMPLETED]
-        if workflow_id is not None:
-            conditions.append("workflow_id = ?")
-            values.append(workflow_id)
-        sql = "".join(
-            [
-                "SELECT workflow_id, duration_ms FROM executions WHERE ",
-                " AND ".join(conditions),
-                " ORDER BY created_at DESC LIMIT ?",
-            ]
-        )
-        rows = await self.database.fetch_all(sql, [*values, limit])
-        found = [
-            (columns.maybe_text(row, "workflow_id"), columns.maybe_whole(row, "duration_ms")) for row in rows
-        ]
-        return tuple((WorkflowId(each), took_ms) for each, took_ms in found if each and took_ms is not None)
-
-    async def count_since(self, tenant_id: TenantId, at: datetime) -> int:
-        """How many executions of the tenant began at least one attempt at `at` or later."""
-        return await self._count(
-            ["tenant_id = ?", "started_at >= ?", "attempts >= 1"], [tenant_id, columns.micros(at)]
-        )
+    async def count_since(self, tenant_id: TenantId, at: datetime, *, tool_name: str | None = None) -> int:
+        """How many executions of the tenant (by one tool) began at least one attempt at `at` or later."""
+        conditions = ["tenant_id = ?", "started_at >= ?", "attempts >= 1"]
+        values: list[Value] = [tenant_id, columns.micros(at)]
+        if tool_name is not None:
+            conditions.append("tool_name = ?")
+            values.append(tool_name)
+        return await self._count(conditions, values)
 
     async def count_unfinished(self, tenant_id: TenantId) -> int:
         """How many executions of the tenant are not final: queued, processing or paused."""

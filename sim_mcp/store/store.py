@@ -24,6 +24,8 @@ from sim_mcp.store.spent_tickets import SpentTickets
 from sim_mcp.store.statistics import Statistics
 from sim_mcp.store.tasks import Tasks
 from sim_mcp.store.tokens import Tokens
+from sim_mcp.store.tool_locks import ToolLocks
+from sim_mcp.store.tool_secrets import ToolSecrets
 from sim_mcp.store.tools import AllowList
 from sim_mcp.store.workers import Workers
 
@@ -47,6 +49,8 @@ class Store:
     statistics: Statistics
     claims: Claims
     tools: AllowList
+    tool_locks: ToolLocks
+    tool_secrets: ToolSecrets
     tokens: Tokens
     setup_links: SetupLinks
     spent_tickets: SpentTickets
@@ -109,6 +113,8 @@ async def open_store(
             statistics=Statistics(database),
             claims=Claims(database, sealer, clock),
             tools=AllowList(database, clock),
+            tool_locks=ToolLocks(database),
+            tool_secrets=ToolSecrets(database, sealer, clock),
             tokens=Tokens(database, clock, new_id),
             setup_links=SetupLinks(database, clock, new_id),
             spent_tickets=SpentTickets(database, clock),

@@ -26,7 +26,7 @@ from sim_mcp.transports.results import (
     text_result,
     with_notes,
 )
-from sim_mcp.transports.sentences import state_sentence, usual_sentence
+from sim_mcp.transports.sentences import state_sentence, usage_sentence
 
 if TYPE_CHECKING:
     from mcp_types import CallToolResult
@@ -119,8 +119,8 @@ async def get_execution(request: Request) -> CallToolResult:
 
 
 async def _going_on(request: Request, row: Execution) -> CallToolResult:
-    usual = await request.app.pace.of(row.tenant_id, row.workflow_id) if row.workflow_id else None
-    told = [usual_sentence(usual.p50_s, usual.p95_s, usual.runs)] if usual else []
+    usual = await request.app.pace.of(row.tenant_id, row.tool_name)
+    told = [usage_sentence(usual)] if usual else []
     return text_result(execution_json(row, output=None), state_sentence(row), *told)
 
 

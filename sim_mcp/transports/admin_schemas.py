@@ -140,6 +140,33 @@ ALLOW_WORKFLOW = arguments(
             "maxItems": 50,
             "description": "The outputs to return; all when absent.",
         },
+        "inputs": {
+            "type": "object",
+            "description": "Inputs that nobody who calls fills in, by name; they leave the schema. `from`: "
+            "model (nothing special), tenant or principal (`key`: tenant_id, organization_id, subject), "
+            "fixed (`value`), secret (`key`: the name under which `sim-mcp secrets set` keeps it).",
+            "additionalProperties": {
+                "type": "object",
+                "properties": {
+                    "from": {"type": "string", "enum": ["model", "tenant", "principal", "fixed", "secret"]},
+                    "key": text("What of the tenant or principal, or which secret.", longest=64),
+                    "value": {},
+                },
+                "required": ["from"],
+                "additionalProperties": False,
+            },
+        },
+        "describe_usage": {
+            **BOOLEAN,
+            "description": "Tell usual duration and success rate behind the description.",
+        },
+        "monthly_executions": whole("Runs of this tool in a calendar month (UTC).", 1, 100_000_000),
+        "cost_per_day": {
+            **NUMBER,
+            "exclusiveMinimum": 0,
+            "maximum": 1_000_000,
+            "description": "What this tool's runs may cost in a day (UTC), in SIM's unit.",
+        },
         "rate_per_minute": whole("Calls of this tool per minute.", 1, 100_000),
         "max_concurrency": whole("Runs of this tool at the same time.", 1, 10_000),
         "max_output_bytes": whole("Larger output is cut for the model.", 200, 10_000_000),
@@ -255,6 +282,13 @@ TOOL = answer(
         "approver_permission": maybe(_PERMISSION),
         "attach_s": NUMBER,
         "selected_outputs": listed(TEXT),
+        "bound_inputs": {
+            "type": "object",
+            "description": "Inputs that no caller fills in, and where they come from.",
+        },
+        "describe_usage": BOOLEAN,
+        "monthly_executions": maybe(INTEGER),
+        "cost_per_day": maybe(NUMBER),
         "rate_per_minute": maybe(INTEGER),
         "max_concurrency": maybe(INTEGER),
         "max_output_bytes": INTEGER,

@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from sim_mcp.app import Discovery, Page, TenantStatus, Validation
+    from sim_mcp.app import Budget, Discovery, Page, TenantStatus, Validation
     from sim_mcp.model.check import Check
     from sim_mcp.model.execution import Execution
     from sim_mcp.model.integration import Integration
     from sim_mcp.model.json import Json
+    from sim_mcp.model.run import Usage as SimUsage
     from sim_mcp.model.tool import WorkflowTool
 
 
@@ -107,6 +108,10 @@ def tool_view(tool: WorkflowTool) -> dict[str, Json]:
         "approver_permission": tool.approver_permission,
         "attach_s": tool.attach_s,
         "selected_outputs": list(tool.selected_outputs),
+        "bound_inputs": {each.name: each.source.value for each in tool.bindings},
+        "describe_usage": tool.describe_usage,
+        "monthly_executions": tool.monthly_executions,
+        "cost_per_day": tool.cost_per_day,
         "rate_per_minute": tool.rate_per_minute,
         "max_concurrency": tool.max_concurrency,
         "max_output_bytes": tool.max_output_bytes,
@@ -147,18 +152,9 @@ def status_view(status: TenantStatus, *, default_base_url: str) -> dict[str, Jso
             "max_concurrency": status.max_concurrency,
             "executions_this_month": status.executions_this_month,
             "monthly_executions": status.monthly_executions,
+            "budget": None if status.budget is None else budget_view(status.budget),
         },
-        "sim_usage": None
-        if usage is None
-        else {
-            "plan": usage.plan,
-            "sync_per_minute": usage.sync_per_minute,
-            "sync_remaining": usage.sync_remaining,
-            "async_per_minute": usage.async_per_minute,
-            "async_remaining": usage.async_remaining,
-            "period_cost": usage.period_cost,
-            "period_limit": usage.period_limit,
-        },
+        "sim_usage": None if usage is None else _usage_view(usage),
         "unfinished_executions": status.unfinished,
         "queue": {
             "waiting": status.queue.waiting,
@@ -168,10 +164,41 @@ def status_view(status: TenantStatus, *, default_base_url: str) -> dict[str, Jso
         },
         "tool_count": status.tool_count,
         "tool_problems": list(status.tool_problems),
-        "usual_durations": [
-            {"tool": name, "p50_s": usual.p50_s, "p95_s": usual.p95_s, "runs": usual.runs}
-            for name, usual in status.usual_durations
+        "held_tools": [
+            {"tool": name, "changes": list(changes)} for name, changes in sorted(status.held_tools.items())
         ],
+        "tool_usage": [
+            {
+                "tool": name,
+                "p50_s": known.usual.p50_s if known.usual else None,
+                "p95_s": known.usual.p95_s if known.usual else None,
+                "runs": known.usual.runs if known.usual else 0,
+                "success_rate": None if known.success_rate is None else round(known.success_rate, 4),
+            }
+            for name, known in status.tool_usage
+        ],
+    }
+
+
+def _usage_view(usage: SimUsage) -> dict[str, Json]:
+    return {
+        "plan": usage.plan,
+        "sync_per_minute": usage.sync_per_minute,
+        "sync_remaining": usage.sync_remaining,
+        "async_per_minute": usage.async_per_minute,
+        "async_remaining": usage.async_remaining,
+        "period_cost": usage.period_cost,
+        "period_limit": usage.period_limit,
+    }
+
+
+def budget_view(left: Budget) -> dict[str, Json]:
+    """What is left, and when it starts again."""
+    return {
+        "executions_left": left.executions_left,
+        "month_ends_at": moment(left.month_ends_at),
+        "cost_left": None if left.cost_left is None else round(left.cost_left, 6),
+        "day_ends_at": moment(left.day_ends_at),
     }
 
 

@@ -13,13 +13,14 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from sim_mcp.model.errors import Fault, InvalidInput, SimMcpError
 from sim_mcp.model.execution import Call, Execution, ExecutionId, Status, Trigger
 from sim_mcp.model.tool import Mode
+from sim_mcp.transports.admin_views import budget_view
 from sim_mcp.transports.asking import Answer, Asking, Question, stale
 from sim_mcp.transports.cutting import compact
 from sim_mcp.transports.paused_calls import Leg, PausedCalls
 from sim_mcp.transports.plan_results import plan_result
 from sim_mcp.transports.progress import ProgressReporter
 from sim_mcp.transports.results import declined_result, execution_result, unasked_result, with_notes
-from sim_mcp.transports.sentences import attached_sentence, usual_sentence
+from sim_mcp.transports.sentences import attached_sentence, usage_sentence
 from sim_mcp.transports.tasks import TaskCalls, declares_tasks
 
 TaskResult: TypeAlias = dict[str, Any]
@@ -176,9 +177,20 @@ class WorkflowCalls:
             return row
         notes = [*([leg.attached] if leg.attached else []), *leg.notes]
         if row.status in {Status.QUEUED, Status.PROCESSING} and row.workflow_id is not None:
-            usual = await self._app.pace.of(row.tenant_id, row.workflow_id)
-            notes += [usual_sentence(usual.p50_s, usual.p95_s, usual.runs)] if usual else []
-        return with_notes(execution_result(row, tool), notes)
+            usual = await self._app.pace.of(row.tenant_id, row.tool_name)
+            notes += [usage_sentence(usual)] if usual else []
+        return await self._with_budget(with_notes(execution_result(row, tool), notes), row, tool)
+
+    async def _with_budget(
+        self, result: CallToolResult, row: Execution, tool: WorkflowTool | None
+    ) -> CallToolResult:
+        """`result`, with what is left of the tenant's and the tool's budget in its `_meta`."""
+        left = await self._app.allowance.remaining(row.tenant_id, tool)
+        if left is None:
+            return result
+        return result.model_copy(
+            update={"meta": {**(result.meta or {}), f"{PREFIX}budget": budget_view(left)}}
+        )
 
     async def _cancel(self, principal: Principal, execution_id: ExecutionId) -> None:
         with anyio.move_on_after(CANCEL_WITHIN_S, shield=True):

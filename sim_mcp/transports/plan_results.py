@@ -39,6 +39,7 @@ def plan_json(plan: Plan) -> dict[str, Json]:
             "max_concurrency": plan.proximity.concurrency,
             "running_calls": plan.proximity.in_use - 1,
             "executions_left_this_month": plan.executions_left,
+            "cost_left_today": plan.cost_left,
         },
         "problems": [*plan_problems(plan)],
         "plan_ticket": plan.ticket,

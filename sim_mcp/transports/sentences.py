@@ -11,6 +11,7 @@ from sim_mcp.model.json import Json, JsonObject, is_array, is_object
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from sim_mcp.app import Usage
     from sim_mcp.model.execution import Execution
 
 _ADVICE: dict[ErrorCode, str] = {
@@ -68,12 +69,17 @@ def state_sentence(row: Execution) -> str:
     )
 
 
-def usual_sentence(p50_s: float, p95_s: float, runs: int) -> str:
-    """How long such runs take, for deciding when to look again."""
-    return (
-        f"Usually it takes {_seconds(p50_s)}, rarely more than {_seconds(p95_s)} "
-        f"(median and 95 % of the last {runs} completed runs)."
-    )
+def usage_sentence(known: Usage) -> str:
+    """How long such runs take and how many succeed, for deciding whether to call and when to look again."""
+    told: list[str] = []
+    if known.usual is not None:
+        told.append(
+            f"Usually it takes {_seconds(known.usual.p50_s)}, rarely more than {_seconds(known.usual.p95_s)} "
+            f"(median and 95 % of the last {known.usual.runs} completed runs)."
+        )
+    if known.success_rate is not None:
+        told.append(f"Of the runs of the last 30 days {known.success_rate:.0%} succeeded.")
+    return " ".join(told)
 
 
 def attached_sentence(row: Execution, *, now: datetime) -> str:

@@ -26,6 +26,16 @@ BREAKER: JsonObject = {
         "failures_in_a_row": INTEGER,
     },
 }
+BUDGET: JsonObject = {
+    "type": "object",
+    "description": "What is left of the limits that cost money; null where there is no such limit.",
+    "properties": {
+        "executions_left": maybe(INTEGER),
+        "month_ends_at": TEXT,
+        "cost_left": maybe(NUMBER),
+        "day_ends_at": TEXT,
+    },
+}
 LIMITS: JsonObject = {
     "type": "object",
     "properties": {
@@ -38,6 +48,7 @@ LIMITS: JsonObject = {
         "max_concurrency": INTEGER,
         "executions_this_month": INTEGER,
         "monthly_executions": maybe(INTEGER),
+        "budget": maybe(BUDGET),
     },
 }
 QUEUE: JsonObject = {
@@ -70,10 +81,18 @@ STATUS = answer(
         "queue": QUEUE,
         "tool_count": INTEGER,
         "tool_problems": listed(TEXT),
-        "usual_durations": listed(
+        "held_tools": listed({"type": "object", "properties": {"tool": TEXT, "changes": listed(TEXT)}}),
+        "tool_usage": listed(
             {
                 "type": "object",
-                "properties": {"tool": TEXT, "p50_s": NUMBER, "p95_s": NUMBER, "runs": INTEGER},
+                "description": "Of the last 30 days; null where the runs were too few to tell.",
+                "properties": {
+                    "tool": TEXT,
+                    "p50_s": maybe(NUMBER),
+                    "p95_s": maybe(NUMBER),
+                    "runs": INTEGER,
+                    "success_rate": maybe(NUMBER),
+                },
             }
         ),
         "checks": CHECKS,

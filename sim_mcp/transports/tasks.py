@@ -31,7 +31,7 @@ from sim_mcp.transports.admin_views import moment
 from sim_mcp.transports.asking import can_show_forms
 from sim_mcp.transports.pause_forms import forms_of
 from sim_mcp.transports.results import execution_result
-from sim_mcp.transports.sentences import state_sentence, usual_sentence
+from sim_mcp.transports.sentences import state_sentence, usage_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -190,9 +190,9 @@ class TaskCalls:
         """One sentence about an unfinished execution: progress of a task is told here and nowhere else."""
         if row.status is Status.PAUSED:
             return state_sentence(row)
-        usual = await self._app.pace.of(row.tenant_id, row.workflow_id) if row.workflow_id else None
+        usual = await self._app.pace.of(row.tenant_id, row.tool_name)
         told = f"The run is {row.status.value}, {max(0.0, age_s):.0f} s after the call. Execution {row.id}."
-        return f"{told} {usual_sentence(usual.p50_s, usual.p95_s, usual.runs)}" if usual else told
+        return f"{told} {usage_sentence(usual)}" if usual else told
 
 
 def declares_tasks(ctx: ServerRequestContext[Any, Any]) -> bool:

@@ -6,6 +6,7 @@ import base64
 import binascii
 import re
 from collections import OrderedDict
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from mcp.shared.exceptions import MCPError
@@ -15,6 +16,7 @@ from sim_mcp.model.principal import Permission, Principal
 from sim_mcp.transports.admin_tools import AdminTool, AdminTools, admin_tools_for
 from sim_mcp.transports.output_schemas import workflow_schema
 from sim_mcp.transports.outputs import DEFAULT_MAX_OUTPUT_BYTES
+from sim_mcp.transports.sentences import usage_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,13 +66,25 @@ class ToolList:
 
     async def workflow_tools(self, principal: Principal) -> Sequence[WorkflowTool]:
         """The workflow tools that `principal` may call; their schemas are remembered."""
-        tools = await self._app.gateway.tools(principal)
+        tools = await self._described(principal, await self._app.gateway.tools(principal))
         key = _key(principal)
         self._schemas[key] = {tool.name: tool.input_schema for tool in tools}
         self._schemas.move_to_end(key)
         if len(self._schemas) > MOST_REMEMBERED:
             self._schemas.popitem(last=False)
         return tools
+
+    async def _described(self, principal: Principal, tools: Sequence[WorkflowTool]) -> Sequence[WorkflowTool]:
+        """`tools`, those that want it with what was learned of them behind their descriptions."""
+        if not any(tool.describe_usage for tool in tools):
+            return tools
+        known = await self._app.pace.lately_by_tool(principal.tenant_id)
+        return tuple(
+            replace(tool, description=f"{tool.description}\n\n{usage_sentence(known[tool.name])}")
+            if tool.describe_usage and tool.name in known
+            else tool
+            for tool in tools
+        )
 
     def input_schema(self, principal: Principal, name: str) -> JsonObject | None:
         """The input schema of a tool of `principal`, if it is an admin tool or was seen lately."""

@@ -112,9 +112,9 @@ def test_a_short_spec_gets_the_cautious_defaults() -> None:
                 [
                     (
                         "$.zzz is no key of a tool spec; known are name, workflow_id, title, description, "
-                        "input_schema, output_schema, mode, timeout_s, annotations, confirm, "
+                        "input_schema, inputs, output_schema, mode, timeout_s, annotations, confirm, "
                         "approver_permission, attach_s, selected_outputs, rate_per_minute, max_concurrency, "
-                        "max_output_bytes, enabled"
+                        "monthly_executions, cost_per_day, max_output_bytes, describe_usage, enabled"
                     )
                 ]
             ),

@@ -177,17 +177,17 @@ def test_a_billion_laughs_are_refused(tmp_path: Path) -> None:
     assert "stands for more than 200000 values" in problems(tmp_path)[0]
 
 
-def test_two_files_with_one_name_hold_both_back(tmp_path: Path) -> None:
-    """Which was meant cannot be known; the other tenant's tool of that name is not concerned."""
+def test_of_two_files_with_one_name_the_first_counts(tmp_path: Path) -> None:
+    """The other is held back and told of; the other tenant's tool of that name is not concerned."""
     write(tmp_path, "a.yaml", dump_yaml({"tenant": "acme", "tools": [entry("same"), entry("one")]}))
     write(tmp_path, "b.yaml", dump_yaml({"tenant": "acme", **entry("same")}))
     write(tmp_path, "c.yaml", dump_yaml({"tenant": "globex", **entry("same")}))
-    assert (names(tmp_path), names(tmp_path, "globex")) == (["one"], ["same"])
+    assert (names(tmp_path), names(tmp_path, "globex")) == (["one", "same"], ["same"])
     assert problems(tmp_path) == snapshot(
         [
             (
-                "b.yaml, tool 'same', name: is defined 2 times ('a.yaml', 'b.yaml'), "
-                "so none of them is listed; rename one."
+                "b.yaml, tool 'same', name: is defined 2 times ('a.yaml', 'b.yaml'): "
+                "the first counts; rename the others."
             )
         ]
     )

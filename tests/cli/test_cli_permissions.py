@@ -14,7 +14,7 @@ from sim_mcp.app import App
 from sim_mcp.cli.program import build
 from sim_mcp.cli.session import with_app
 from sim_mcp.model.events import Event, EventMapping, Job
-from sim_mcp.model.principal import Permission, Principal
+from sim_mcp.model.principal import ALL_PERMISSIONS, Permission, Principal
 from sim_mcp.model.tool import WorkflowId
 from sim_mcp.sim.fake import workflow_id
 from tests.authority import VERBS, Verb
@@ -90,7 +90,7 @@ def test_another_tenants_execution_is_unknown_at_the_terminal_too(
 
 def _too_little(verb: Verb) -> list[frozenset[Permission]]:
     """Nothing, every single permission that is not enough, and everything but one of what is needed."""
-    every = frozenset(Permission)
+    every = ALL_PERMISSIONS
     held = [frozenset[Permission](), *(frozenset({each}) for each in every)]
     held += [every - {each} for each in verb.needs]
     return sorted({each for each in held if not verb.needs <= each}, key=sorted)
@@ -129,6 +129,9 @@ def _filled(argument: str, invoke: Invoke) -> str:
         case "{scheduled}":
             invoke("schedules", "set", "weekly", _filled("{listed}", invoke), "0 9 * * 1")
             return "weekly"
+        case "{secret}":
+            invoke("secrets", "set", "portal", "--stdin", stdin="a secret")
+            return "portal"
         case "{sender}":
             return str(invoke("events", "sender", "create", "--json").json["id"])
         case "{deadjob}":

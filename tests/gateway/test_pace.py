@@ -10,13 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim_mcp.app import UsualDuration
+from sim_mcp.app import Usage, UsualDuration
 from sim_mcp.gateway.pace import usual_of
 from sim_mcp.model.clock import ManualClock
 from sim_mcp.model.execution import Status
 from sim_mcp.model.principal import TenantId
-from sim_mcp.model.tool import WorkflowId
-from sim_mcp.sim.fake import FakeSim, workflow_id
+from sim_mcp.sim.fake import FakeSim
 from tests.journeys.mcp_clients import connected, structured, words
 from tests.world import SandboxTime, World, flowing, open_world
 
@@ -37,20 +36,23 @@ async def world(tmp_path: Path, clock: ManualClock) -> AsyncGenerator[World]:
 
 async def test_only_completed_runs_of_the_same_tenant_teach(world: World) -> None:
     """Failures are quick and foreign runs are nobody's business; fewer than three say nothing."""
-    slow = WorkflowId(workflow_id("acme", "slow"))
     for seconds in (10, 20):
         assert (await world.app.gateway.call(world.call("acme", "slow", {"seconds": seconds}))).status is (
             Status.COMPLETED
         )
-    assert await world.app.pace.of(ACME, slow) is None
+    assert await world.app.pace.of(ACME, "slow") is None
     await world.app.gateway.call(world.call("acme", "slow", {"seconds": 60}))
     for _ in range(5):
         await world.app.gateway.call(world.call("acme", "failing"))
     usual = UsualDuration(p50_s=20.0, p95_s=60.0, runs=3)
-    assert await world.app.pace.of(ACME, slow) == usual
-    assert await world.app.pace.by_workflow(ACME) == {slow: usual}
-    assert await world.app.pace.by_workflow(GLOBEX) == {}
-    assert await world.app.pace.of(GLOBEX, slow) is None
+    expected = {
+        "slow": Usage(usual=usual, success_rate=1.0),
+        "failing": Usage(usual=None, success_rate=0.0),
+    }
+    assert await world.app.pace.by_tool(ACME) == expected
+    assert await world.app.pace.of(ACME, "slow") == expected["slow"]
+    assert await world.app.pace.by_tool(GLOBEX) == {}
+    assert await world.app.pace.of(GLOBEX, "slow") is None
 
 
 async def test_the_usual_duration_is_told_with_the_status_and_when_a_run_is_handed_over(
@@ -66,9 +68,37 @@ async def test_the_usual_duration_is_told_with_the_status_and_when_a_run_is_hand
     ):
         status = structured(await client.call_tool("sim_status", {}))
         handed = await client.call_tool("slow", {"seconds": 30})
-    assert status["usual_durations"] == [{"tool": "slow", "p50_s": 30.0, "p95_s": 30.0, "runs": 3}]
+    assert status["tool_usage"] == [
+        {"tool": "slow", "p50_s": 30.0, "p95_s": 30.0, "runs": 3, "success_rate": 1.0}
+    ]
     assert structured(handed)["status"] == "processing"
     assert "Usually it takes 30 s, rarely more than 30 s" in words(handed)
+    assert "Of the runs of the last 30 days 100% succeeded." in words(handed)
+
+
+@pytest.mark.requirement("F15")
+async def test_a_tool_that_wants_it_says_in_its_description_what_was_learned(
+    clock: ManualClock, world: World
+) -> None:
+    """Only with `describe_usage`, only once enough is known, and steady for five minutes."""
+    await world.allow("acme", "slow", "described", describe_usage=True, timeout_s=300)
+
+    async def descriptions() -> dict[str, str | None]:
+        async with connected(world, "auto") as client:
+            return {tool.name: tool.description for tool in (await client.list_tools()).tools}
+
+    plain = (await descriptions())["described"]
+    for _ in range(3):
+        await world.app.gateway.call(world.call("acme", "described", {"seconds": 30}))
+        await world.app.gateway.call(world.call("acme", "slow", {"seconds": 30}))
+    assert (await descriptions())["described"] == plain
+    clock.advance(301)
+    shown = await descriptions()
+    assert shown["described"] == (
+        f"{plain}\n\nUsually it takes 30 s, rarely more than 30 s (median and 95 % of the last 3 completed"
+        " runs). Of the runs of the last 30 days 100% succeeded."
+    )
+    assert shown["slow"] == "The slow workflow of acme."
 
 
 @given(st.lists(st.integers(min_value=0, max_value=10**9), min_size=3, max_size=300))
