@@ -9,6 +9,7 @@ import typer
 from sim_mcp import __version__
 from sim_mcp.cli.call import call
 from sim_mcp.cli.client_config import client_config
+from sim_mcp.cli.dashboard import dashboard
 from sim_mcp.cli.database import database_verbs, key_verbs
 from sim_mcp.cli.demo import demo
 from sim_mcp.cli.doctor import doctor
@@ -41,7 +42,7 @@ def build() -> typer.Typer:
     program.command()(demo)
     passed_on = {"ignore_unknown_options": True, "allow_extra_args": True}
     program.command("serve", add_help_option=False, context_settings=passed_on)(_serve)
-    for verb in (worker, setup, call, history, show, stats, doctor, sandbox):
+    for verb in (worker, setup, call, history, show, stats, dashboard, doctor, sandbox):
         program.command()(verb)
     program.command("config")(client_config)
     program.add_typer(tool_verbs(), name="tools")

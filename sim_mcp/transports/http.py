@@ -111,6 +111,7 @@ def _routes(
     from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
     from starlette.routing import Mount, Route
 
+    from sim_mcp.transports.dashboard import Dashboard
     from sim_mcp.transports.http_bearer import RequireBearer
     from sim_mcp.transports.http_metadata import metadata_routes
     from sim_mcp.transports.http_metrics import metrics
@@ -142,6 +143,7 @@ def _routes(
         Route(BASE_PATH + DOCUMENT_PATH, Document(ROUTES)),
         Mount(BASE_PATH, SignedEvents(app, rest, guarded(rest), path="/events")),
         *SetupPage(app, public_url=app.settings.public_url).routes(),
+        *Dashboard(app, authenticator, public_url=app.settings.public_url).routes(),
     ]
 
 

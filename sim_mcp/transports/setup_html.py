@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sim_mcp.model.json import is_object
 from sim_mcp.model.setup_link import LinkState
+from sim_mcp.transports.html_pages import HtmlPages
 
 if TYPE_CHECKING:
     from sim_mcp.model.json import Json
     from sim_mcp.model.run import Workspace
     from sim_mcp.model.setup_link import SetupLink
 
-_PAGES = Path(__file__).parent / "pages"
 _ASK_AGAIN = "Ask your assistant to connect SIM again; it gives you a new link."
 _ENDED = {
     LinkState.USED: ("This link was used", "A key was stored with it. Each link works once."),
@@ -32,35 +29,15 @@ class SetupHtml:
     """The pages as text. Every value in them is escaped; the typed key is never handed in."""
 
     def __init__(self) -> None:
-        from jinja2 import Environment, FileSystemLoader, StrictUndefined
-        from markupsafe import Markup
-
-        # What is hashed must be what is sent, byte for byte: the template puts nothing around it.
-        css = (_PAGES / "setup.css").read_text(encoding="utf-8").strip()
-        digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
-        self._pages = Environment(
-            loader=FileSystemLoader(_PAGES), autoescape=True, undefined=StrictUndefined, auto_reload=False
-        )
-        self._css = Markup(css)  # noqa: S704 - our own file
-        self.headers = {
-            "content-security-policy": (
-                f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; base-uri 'none'; "
-                "frame-ancestors 'none'"
-            ),
-            "referrer-policy": "no-referrer",
-            "cache-control": "no-store",
-            "x-content-type-options": "nosniff",
-            "x-frame-options": "DENY",
-            "cross-origin-opener-policy": "same-origin",
-            "permissions-policy": "camera=(), geolocation=(), microphone=()",
-        }
-        """The headers of every answer; the style may be this one sheet and nothing else."""
+        self._pages = HtmlPages("setup.css")
+        self.headers = self._pages.headers
+        """The headers of every answer."""
 
     def key(
         self, link: SetupLink, *, csrf: str, problem: str | None = None, banner: str | None = None
     ) -> str:
         """The form; `problem` is about the key and stands beside its field, `banner` about all else."""
-        return self._render(
+        return self._pages.render(
             "key.html", link=link, until=link.expires_at, csrf=csrf, problem=problem, banner=banner
         )
 
@@ -75,7 +52,7 @@ class SetupHtml:
     ) -> str:
         """What was found; with `choosing`, the form that settles which workspace is offered."""
         found = link.found if is_object(link.found) else None
-        return self._render(
+        return self._pages.render(
             "connected.html",
             link=link,
             dialect=_DIALECTS.get(link.dialect or "", link.dialect),
@@ -97,10 +74,7 @@ class SetupHtml:
 
     def notice(self, title: str, words: str) -> str:
         """A page that only says something."""
-        return self._render("ended.html", title=title, words=words)
-
-    def _render(self, name: str, **values: object) -> str:
-        return self._pages.get_template(name).render(css=self._css, **values)
+        return self._pages.render("ended.html", title=title, words=words)
 
 
 def _limits(usage: Json) -> list[tuple[str, str]]:
