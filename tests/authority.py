@@ -159,6 +159,7 @@ VERBS: Mapping[str, Verb | None] = {
     "keys rotate": _verb(ADD),
     # These act for the operator of the machine, not for a principal.
     "demo": None,
+    "init": None,
     "serve": None,
     "worker": None,
     "sandbox": None,

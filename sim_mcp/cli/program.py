@@ -16,6 +16,7 @@ from sim_mcp.cli.doctor import doctor
 from sim_mcp.cli.events import event_verbs
 from sim_mcp.cli.groups import help_when_alone
 from sim_mcp.cli.history import history, show
+from sim_mcp.cli.init import init
 from sim_mcp.cli.jobs import job_verbs
 from sim_mcp.cli.printing import say
 from sim_mcp.cli.sandbox import sandbox
@@ -42,7 +43,7 @@ def build() -> typer.Typer:
     program.command()(demo)
     passed_on = {"ignore_unknown_options": True, "allow_extra_args": True}
     program.command("serve", add_help_option=False, context_settings=passed_on)(_serve)
-    for verb in (worker, setup, call, history, show, stats, dashboard, doctor, sandbox):
+    for verb in (init, worker, setup, call, history, show, stats, dashboard, doctor, sandbox):
         program.command()(verb)
     program.command("config")(client_config)
     program.add_typer(tool_verbs(), name="tools")

@@ -44,12 +44,6 @@ FIRST_USE = "first use"
 class ToolHeld(Conflict):
     """The workflow is not what was approved as this tool."""
 
-    def __init__(self, tool: WorkflowTool, reasons: tuple[str, ...]) -> None:
-        super().__init__(
-            f"The tool {tool.name!r} is held: {' '.join(reasons)} Nothing was run. An administrator "
-            f"reviews the change and releases it: `sim-mcp tools approve {tool.name}`, or sim_allow_workflow."
-        )
-
 
 class Gate:
     """Lets calls of unchanged tools through. One per process; what it finds is everybody's."""
@@ -79,7 +73,11 @@ class Gate:
         if lock is not None and lock.held:
             lock = await self._again(catalog, tool)  # somebody may have released it a moment ago, anywhere
         if lock is not None and lock.held:
-            raise ToolHeld(tool, lock.held)
+            raise ToolHeld(
+                f"The tool {tool.name!r} is held: {' '.join(lock.held)} Nothing was run. An administrator "
+                f"reviews the change and releases it: `sim-mcp tools approve {tool.name}`, or "
+                "sim_allow_workflow."
+            )
 
     async def _again(self, catalog: Catalog, tool: WorkflowTool) -> ToolLock | None:
         known = await self._known(catalog)

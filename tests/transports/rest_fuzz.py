@@ -39,6 +39,7 @@ SEMANTIC = re.compile(
     "|`cursor` is not one of ours|exclude each other"
     "|cron expression is not understood|time zone .* is not known|input template cannot be filled"
     "|[Ee]vent mapping is not valid|schedule is not valid|event is not valid"
+    "|`since` lies in the future"
     "|Invalid cursor|must not be earlier than `since`"
 )
 """Why the door may refuse what its schema allows: rules that no schema can say."""
