@@ -38,6 +38,8 @@ ADMIN_TOOL_NEEDS: Mapping[str, Permission] = {
     "sim_get_execution": VIEW,
     "sim_cancel_execution": EDIT,
     "sim_resume_execution": EDIT,
+    "sim_find_tools": EDIT,
+    "sim_call_tool": EDIT,
     "sim_status": VIEW,
     "sim_metrics": VIEW,
     "sim_list_event_mappings": VIEW,

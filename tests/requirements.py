@@ -87,6 +87,7 @@ REQUIREMENTS: dict[str, str] = {
     "F15": "frontier 15: what was learned of a tool is told with it",
     "F16": "frontier 16: a dry run, and a ticket that binds the call to it",
     "F17": "frontier 17: events start workflows once, never lost, with dead letters and replay",
+    "F18": "frontier 18: an allowed workflow is usable in the same session, whatever the client caches",
     "F19": "frontier 19: doctor names each fault with its remedy",
     "F20": "frontier 20: what the tool list costs a model's context",
     "F21": "frontier 21: honest progress, confirmed cancel",

@@ -145,7 +145,13 @@ async def discover_workflows(request: Request) -> CallToolResult:
 async def allow_workflow(request: Request) -> CallToolResult:
     """`sim_allow_workflow`."""
     tool = await request.app.workflows.allow(request.principal, request.arguments)
-    return _shown(views.tool_view(tool))
+    return with_notes(_shown(views.tool_view(tool)), [_RELOAD])
+
+
+_RELOAD = (
+    "The client is told that its tools changed. If it does not show the new one, reload its tools or begin a "
+    "new chat; until then sim_call_tool runs it by its name."
+)
 
 
 _STILL_GOING = (

@@ -16,6 +16,7 @@ from sim_mcp.transports import admin_schemas as schemas
 from sim_mcp.transports.addresses import HISTORY_APP_URI
 from sim_mcp.transports.admin_doubts import on_disallowing, on_removing
 from sim_mcp.transports.admin_tool import AdminTool
+from sim_mcp.transports.fallback_tools import FALLBACK_TOOLS
 from sim_mcp.transports.metrics_views import METRICS, METRICS_ARGUMENTS
 from sim_mcp.transports.output_schemas import BOOLEAN, TEXT, execution_schema
 from sim_mcp.transports.reading_schemas import GET_EXECUTION, whole_execution
@@ -236,6 +237,9 @@ _TOOLS = (
 )
 
 ADMIN_TOOLS: Mapping[str, AdminTool] = MappingProxyType(
-    {tool.name: tool for tool in sorted((*_TOOLS, *TRIGGER_TOOLS), key=lambda tool: tool.name)}
+    {
+        tool.name: tool
+        for tool in sorted((*_TOOLS, *TRIGGER_TOOLS, *FALLBACK_TOOLS), key=lambda tool: tool.name)
+    }
 )
 """All admin tools by name."""

@@ -37,10 +37,12 @@ from typing_extensions import override
 import sim_mcp
 from sim_mcp.model.errors import SimMcpError, Unauthorized, UnknownTool
 from sim_mcp.model.principal import Principal
+from sim_mcp.transports.admin_tools import ADMIN_TOOLS
 from sim_mcp.transports.asking import Asking
 from sim_mcp.transports.auth import current_principal
 from sim_mcp.transports.calling import WorkflowCalls
 from sim_mcp.transports.completion import complete
+from sim_mcp.transports.fallback_tools import CALL_TOOL, called_tool
 from sim_mcp.transports.notices import Notices, Sessions, is_legacy
 from sim_mcp.transports.problems import is_protocol_error, json_rpc_code, json_rpc_data
 from sim_mcp.transports.progress import ProgressReporter
@@ -208,6 +210,8 @@ class _Handlers:
         try:
             principal = current_principal(self._own)
             admin_tool = self._tools.admin_tools(principal).get(params.name)
+            if admin_tool is not None and params.name == CALL_TOOL:
+                params, admin_tool = called_tool(params, ADMIN_TOOLS), None
             if admin_tool is None:
                 called = await self._calls(ctx, params, principal)
                 # The SDK hands results of extensions through as they are, but has no type for them.

@@ -57,7 +57,8 @@ def test_an_admin_tool_says_what_it_is_for(name: str) -> None:
     assert tool.description is not None
     assert 40 <= len(tool.description) <= 1000
     assert tool.annotations is not None
-    assert tool.annotations.read_only_hint is (ADMIN_TOOLS[name].permission.value == "INTEGRATION_VIEW")
+    only_looks = ADMIN_TOOLS[name].permission.value == "INTEGRATION_VIEW" or name == "sim_find_tools"
+    assert tool.annotations.read_only_hint is only_looks
     assert not (tool.annotations.read_only_hint and tool.annotations.destructive_hint)
     assert len(name) <= 40
 
