@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sim_mcp.cli.printing import safe
 from sim_mcp.model.json import Json, JsonObject
 
 if TYPE_CHECKING:
     from sim_mcp.catalog import ToolSpec
 
+LONGEST = 70
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Names of tools, each list sorted; `changed` names the fields that differ."""
+    """Names of tools, each list sorted; `changed` names the fields that differ, before and after."""
 
     added: tuple[str, ...]
-    changed: Mapping[str, tuple[str, ...]]
+    changed: Mapping[str, Mapping[str, tuple[Json, Json]]]
     removed: tuple[str, ...]
 
     @classmethod
@@ -40,12 +44,16 @@ class Plan:
         return not (self.added or self.changed or self.removed)
 
     def lines(self) -> tuple[str, ...]:
-        """One line per tool: `+` added, `~` changed (with its fields), `-` removed."""
-        return (
-            *(f"+ {name}" for name in self.added),
-            *(f"~ {name} ({', '.join(fields)})" for name, fields in self.changed.items()),
-            *(f"- {name}" for name in self.removed),
-        )
+        """One line per tool: `+` added, `~` changed, `-` removed; then each field of a change."""
+        changed = [
+            line
+            for name, fields in self.changed.items()
+            for line in (
+                f"~ {name} ({', '.join(fields)})",
+                *(f"    {field}: {_brief(was)} -> {_brief(now)}" for field, (was, now) in fields.items()),
+            )
+        ]
+        return (*(f"+ {name}" for name in self.added), *changed, *(f"- {name}" for name in self.removed))
 
     def to_json(self) -> dict[str, Json]:
         """The plan as data."""
@@ -77,5 +85,12 @@ def with_pinned_schemas(
     return tuple(complete), tuple(open_)
 
 
-def _differing(before: JsonObject, after: JsonObject) -> tuple[str, ...]:
-    return tuple(sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key)))
+def _differing(before: JsonObject, after: JsonObject) -> dict[str, tuple[Json, Json]]:
+    keys = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+    return {key: (before.get(key), after.get(key)) for key in keys}
+
+
+def _brief(value: Json) -> str:
+    """`value` on one line, short enough to be compared with another."""
+    text = "absent" if value is None else json.dumps(value, ensure_ascii=False)
+    return safe(text if len(text) <= LONGEST else f"{text[:LONGEST]}…")

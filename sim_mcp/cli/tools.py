@@ -22,8 +22,11 @@ from sim_mcp.model.principal import Permission, Principal
 from sim_mcp.model.tool import WorkflowId
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sim_mcp.app import App, Discovery
     from sim_mcp.catalog import Catalog, SpecSet, ToolSpec
+    from sim_mcp.model.lock import ToolLock
 
 _DEFAULT_DIRECTORY = Path("tool_specs")
 
@@ -49,11 +52,13 @@ def tool_verbs() -> typer.Typer:
 def list_(*, tenant: Tenant = None, as_json: AsJson = False, config: Config = None) -> None:
     """List the tenant's tools, and the specs that cannot be tools with the reason."""
 
-    async def ask(app: App, principal: Principal) -> Catalog:
+    async def ask(app: App, principal: Principal) -> tuple[Catalog, Mapping[str, ToolLock]]:
         principal.require(Permission.VIEW)
-        return await app.gateway.catalog(principal.tenant_id)
+        catalog = await app.gateway.catalog(principal.tenant_id)
+        return catalog, await app.store.tool_locks.of(principal.tenant_id)
 
-    catalog = with_app(ask, config=config, tenant=tenant)
+    catalog, locks = with_app(ask, config=config, tenant=tenant)
+    held = {name: lock.held for name, lock in sorted(locks.items()) if lock.held}
     if as_json:
         tools: list[Json] = [
             {
@@ -66,7 +71,13 @@ def list_(*, tenant: Tenant = None, as_json: AsJson = False, config: Config = No
             }
             for tool in catalog.tools
         ]
-        print_json({"tools": tools, "problems": [str(problem) for problem in catalog.problems]})
+        print_json(
+            {
+                "tools": tools,
+                "problems": [str(problem) for problem in catalog.problems],
+                "held": {name: list(changes) for name, changes in held.items()},
+            }
+        )
         return
     print_table(
         ("TOOL", "TITLE", "MODE", "WORKFLOW", "FROM"),
@@ -85,6 +96,8 @@ def list_(*, tenant: Tenant = None, as_json: AsJson = False, config: Config = No
         note("No tools yet: `sim-mcp tools discover` shows what the account offers.")
     for problem in catalog.problems:
         note(safe(str(problem)))
+    for name, changes in held.items():
+        note(safe(f"{name} is held: {' '.join(changes)} Release it with `sim-mcp tools approve {name}`."))
 
 
 def discover(

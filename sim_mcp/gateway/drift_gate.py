@@ -38,6 +38,7 @@ CHECK_EVERY_S = 60.0
 CHECK_WITHIN_S = 5.0
 """How long a call waits for SIM to tell the deployed inputs; then it goes on as before."""
 MOST_TENANTS = 1000
+MOST_TOOLS = 10_000
 FIRST_USE = "first use"
 
 
@@ -58,6 +59,8 @@ class Gate:
         self._clock = clock
         self._locks: OrderedDict[TenantId, tuple[Catalog, dict[str, ToolLock]]] = OrderedDict()
         self._looks: dict[tuple[TenantId, str], anyio.Lock] = {}
+        self._in_vain: OrderedDict[tuple[TenantId, str], datetime] = OrderedDict()
+        """When SIM was last asked about tools without a lock, and did not tell."""
 
     async def check(self, catalog: Catalog, tool: WorkflowTool, integration: Integration) -> None:
         """Return when `tool` may be called, having asked SIM if nobody did for a minute.
@@ -105,9 +108,14 @@ class Gate:
         return found[1]
 
     def _is_due(self, catalog: Catalog, tool: WorkflowTool, lock: ToolLock | None) -> bool:
-        if lock is None or _is_other(lock, catalog.locks.get(tool.name), tool):
+        if lock is None:
+            looked_at = self._in_vain.get((tool.tenant_id, tool.name))
+        elif _is_other(lock, catalog.locks.get(tool.name), tool):
             return True
-        return not 0 <= (self._clock.now() - lock.checked_at).total_seconds() < CHECK_EVERY_S
+        else:
+            looked_at = lock.checked_at
+        now = self._clock.now()
+        return looked_at is None or not 0 <= (now - looked_at).total_seconds() < CHECK_EVERY_S
 
     async def _looked(
         self, catalog: Catalog, tool: WorkflowTool, integration: Integration
@@ -126,13 +134,21 @@ class Gate:
                 now = self._clock.now()
                 if lock is None or _is_other(lock, approved, tool):
                     lock = await self._first(tool, approved, deployed, now)
-                if lock is not None:
+                if lock is None:
+                    self._remember_vain(key, now)
+                else:
                     lock = await self._compared(replace(lock, checked_at=now), tool, deployed)
                     known[tool.name] = lock
                 return lock
         finally:
             if not turn.locked() and self._looks.get(key) is turn:
                 del self._looks[key]
+
+    def _remember_vain(self, key: tuple[TenantId, str], now: datetime) -> None:
+        self._in_vain[key] = now
+        self._in_vain.move_to_end(key)
+        if len(self._in_vain) > MOST_TOOLS:
+            self._in_vain.popitem(last=False)
 
     async def _first(
         self, tool: WorkflowTool, approved: ToolLock | None, deployed: WorkflowInputs | None, now: datetime

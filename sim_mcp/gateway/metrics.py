@@ -173,7 +173,7 @@ class MetricsDesk:
             until=now,
             ends=ends,
             refused=refused,
-            unfinished=await self._store.executions.count_unfinished(principal.tenant_id),
+            unfinished=await self._store.executions.count_unfinished(*whose),
             tools=_tools(counts, durations),
             errors=_errors(failures, ends.executions + refused),
             proximity=self._throttle.proximity(principal.tenant_id),

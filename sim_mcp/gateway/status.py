@@ -152,7 +152,9 @@ class StatusDesk:
             rate_used_share=proximity.used_share,
             running_calls=proximity.in_use,
             max_concurrency=self._limits.max_concurrency,
-            unfinished=await self._store.executions.count_unfinished(principal.tenant_id),
+            unfinished=await self._store.executions.count_unfinished(
+                principal.tenant_id, principal.organization_id
+            ),
             queue=QueueStatus(
                 jobs=await self._store.jobs.counts(principal.tenant_id),
                 workers=await self._store.workers.alive(now),

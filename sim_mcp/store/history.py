@@ -121,11 +121,12 @@ class ExecutionHistory(ExecutionTable):
             values.append(tool_name)
         return await self._count(conditions, values)
 
-    async def count_unfinished(self, tenant_id: TenantId) -> int:
-        """How many executions of the tenant are not final: queued, processing or paused."""
+    async def count_unfinished(self, tenant_id: TenantId, organization_id: str | None = None) -> int:
+        """How many executions are not final: queued, processing or paused."""
         open_statuses = [status for status in Status if not status.is_final]
         marks = ", ".join("?" * len(open_statuses))
-        return await self._count(["tenant_id = ?", f"status IN ({marks})"], [tenant_id, *open_statuses])
+        conditions, values = _visible(tenant_id, organization_id)
+        return await self._count([*conditions, f"status IN ({marks})"], [*values, *open_statuses])
 
     async def _count(self, conditions: list[str], values: list[Value]) -> int:
         sql = "".join(["SELECT COUNT(*) AS total FROM executions WHERE ", " AND ".join(conditions)])

@@ -103,6 +103,7 @@ def test_diff_and_approve_on_the_command_line(invoke: Invoke, connected: Sandbox
     connected.sim.set_inputs(workflow, [InputField(name="worker", type="string")], deployed=True)
     ended = invoke("tools", "diff", "--json")
     assert ended.code == 1
+    assert invoke("tools", "list", "--json").json["held"] == {}  # nobody has called it yet
     [tool] = ended.json["tools"]
     assert {change["class"] for change in tool["changes"]} == {"breaking", "compatible"}
     assert invoke("tools", "approve", name, "--json").json["lock_file"] is None

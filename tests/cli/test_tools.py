@@ -62,6 +62,8 @@ def test_the_plan_is_shown_and_nothing_changes_without_a_yes(
     assert unasked.out == snapshot("""\
 + export_lines
 ~ sync_crm (confirm, rate_per_minute)
+    confirm: false -> true
+    rate_per_minute: 30 -> absent
 - export_rows
 """)
     assert "export_rows" in invoke("tools", "list").out

@@ -179,6 +179,25 @@ async def test_sim_is_asked_at_most_once_a_minute_for_each_tool(world: World, cl
     assert await ran(world, hours=1) is Status.COMPLETED
 
 
+async def test_a_workflow_of_which_nothing_is_told_costs_no_question_with_each_call(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    """As on the older API, while its draft has moved on: once a minute it is tried again."""
+    sim = FakeSim(time=SandboxTime(clock), v2_enabled=False)
+    async with open_world(tmp_path, clock=clock, sim=sim, needs=Needs(follows_up=False)) as world:
+        await pinned(world, "acme")
+        await world.app.store.tool_locks.forget(TenantId("acme"), ["quick"])
+        world.sim.set_inputs(QUICK, RENAMED, deployed=False)
+        await ran(world, hours=1)
+        before = len(world.sim.requests)
+        for _ in range(3):
+            await ran(world, hours=1)
+        assert len(world.sim.requests) == before + 3
+        clock.advance(CHECK_EVERY_S)
+        await ran(world, hours=1)
+        assert len(world.sim.requests) > before + 4
+
+
 @asynccontextmanager
 async def two_replicas(folder: Path, clock: ManualClock) -> AsyncGenerator[tuple[World, World]]:
     """Two servers on one database and one SIM."""
