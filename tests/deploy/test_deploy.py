@@ -7,44 +7,21 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
-import yaml
 from typer.main import get_command
 
-from sim_mcp import __version__
 from sim_mcp.cli.program import build
 from sim_mcp.cli.serve import _parser
 from sim_mcp.config import known_variables
 from sim_mcp.model.credentials import credentials_in
 from sim_mcp.telemetry.metrics import ProcessMetrics
+from tests.deploy.files import BUNDLE, COMPOSE, DEPLOY, FILES, KUBERNETES, OURS, ROOT, pods
 
 pytestmark = pytest.mark.requirement("R63")
 
-ROOT = Path(__file__).parents[2]
-DEPLOY = ROOT / "deploy"
-FILES = sorted([ROOT / "Dockerfile", *(path for path in DEPLOY.rglob("*") if path.is_file())])
 PRIVATE = {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "127.0.0.0/8"}
-
-
-def documents(path: Path) -> list[dict[str, Any]]:
-    """Every document of a YAML file."""
-    return [cast("dict[str, Any]", each) for each in yaml.safe_load_all(path.read_text(encoding="utf-8"))]
-
-
-KUBERNETES = {path.name: documents(path) for path in sorted((DEPLOY / "kubernetes").glob("*.yaml"))}
-COMPOSE: dict[str, Any] = documents(DEPLOY / "compose.yaml")[0]
-BUNDLE: dict[str, Any] = json.loads((DEPLOY / "mcpb" / "manifest.json").read_text(encoding="utf-8"))
-
-
-def pods() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
-    """Name, labels and pod of each deployment."""
-    for found in KUBERNETES.values():
-        for each in found:
-            if each["kind"] == "Deployment":
-                template = each["spec"]["template"]
-                yield each["metadata"]["name"], template["metadata"]["labels"], template["spec"]
 
 
 def command_lines() -> Iterator[tuple[str, list[str]]]:
@@ -52,9 +29,8 @@ def command_lines() -> Iterator[tuple[str, list[str]]]:
     docker = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     [command] = re.findall(r"^CMD (\[.*\])$", docker, re.MULTILINE)
     yield "Dockerfile", json.loads(command)
-    for name, service in COMPOSE["services"].items():
-        if name != "postgres":
-            yield name, service["command"]
+    for name in OURS:
+        yield name, COMPOSE["services"][name]["command"]
     for name, _, pod in pods():
         for container in [*pod["containers"], *pod.get("initContainers", [])]:
             yield f"{name}/{container['name']}", container["args"]
@@ -63,6 +39,9 @@ def command_lines() -> Iterator[tuple[str, list[str]]]:
     yield "systemd", shlex.split(started)[1:]
     arguments = BUNDLE["server"]["mcp_config"]["args"]
     yield "bundle", arguments[arguments.index("sim-mcp") + 1 :]
+    for path in FILES:  # what the comments and the texts tell people to type
+        for told in re.findall(r"`sim-mcp ([a-z][^`]*)`", path.read_text(encoding="utf-8")):
+            yield f"text of {path.name}", shlex.split(told)
 
 
 @pytest.mark.parametrize(("where", "arguments"), [*command_lines()])
@@ -72,10 +51,12 @@ def test_every_command_line_is_one_that_the_program_takes(where: str, arguments:
         _parser().parse_args(arguments[1:])
         return
     command: Any = get_command(build())
-    for verb in arguments:  # none of them has options
-        assert verb in command.commands, where
-        command = command.commands[verb]
-    assert not hasattr(command, "commands"), where
+    rest = list(arguments)
+    while hasattr(command, "commands"):
+        assert rest, where
+        assert rest[0] in command.commands, where
+        command = command.commands[rest.pop(0)]
+    command.make_context(where, rest)  # parses, and runs nothing
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -98,9 +79,8 @@ def test_no_file_holds_a_secret(path: Path) -> None:
 def test_the_image_runs_without_root_and_tells_whether_it_is_well() -> None:
     """By number, so that a cluster can check it; the probe needs no program beside the interpreter."""
     stage = (ROOT / "Dockerfile").read_text(encoding="utf-8").split("\nFROM ")[-1]
-    assert re.search(r"^USER 10001:10001$", stage, re.MULTILINE)
-    assert "HEALTHCHECK" in stage
-    assert "/healthz" in stage
+    assert re.findall(r"^USER (.*)$", stage, re.MULTILINE) == ["10001:10001"]
+    assert re.search(r"^HEALTHCHECK .*\\\n  CMD \[\"python\", .*/healthz", stage, re.MULTILINE)
     assert 'ENTRYPOINT ["sim-mcp"]' in stage
     assert stage.index("USER 10001") < stage.index("ENTRYPOINT")
     copied = re.findall(
@@ -111,27 +91,59 @@ def test_the_image_runs_without_root_and_tells_whether_it_is_well() -> None:
         assert f"!{name}" in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
 
 
-@pytest.mark.parametrize("name", [name for name in COMPOSE["services"] if name != "postgres"])
+@pytest.mark.parametrize("name", [*COMPOSE["services"]])
 def test_composed_services_have_no_rights_that_they_do_not_need(name: str) -> None:
-    """Read-only, without capabilities, and after the tables are up to date."""
+    """Read-only, without capabilities and without root, the database too."""
     service = COMPOSE["services"][name]
     assert service["read_only"] is True
+    assert "/tmp" in service["tmpfs"]  # noqa: S108  # the container's own
     assert service["cap_drop"] == ["ALL"]
-    assert "no-new-privileges:true" in service["security_opt"]
-    waits_for = service["depends_on"]
-    assert set(waits_for) == ({"postgres"} if name == "migrate" else {"migrate"})
-    assert service["environment"]["SIM_MCP_ENCRYPTION_KEYS"].endswith(":?}")
+    assert "cap_add" not in service
+    assert "privileged" not in service
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    if name in OURS:
+        assert "user" not in service  # the image's own, which is a number
+    else:
+        assert not str(service["user"]).startswith(("0", "root"))
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_composed_services_start_in_their_order(name: str) -> None:
+    """The database, then its tables, then who works on them; what has no open port is asked for no health."""
+    service = COMPOSE["services"][name]
+    before = {"migrate": "postgres", "sandbox": "serve"}.get(name, "migrate")
+    condition = "service_completed_successfully" if before == "migrate" else "service_healthy"
+    assert service["depends_on"] == {before: {"condition": condition}}
+    assert (name == "serve") != (service.get("healthcheck") == {"disable": True})
+    if name != "sandbox":
+        assert service["environment"]["SIM_MCP_ENCRYPTION_KEYS"].endswith(":?}")
+
+
+def test_the_composed_sandbox_is_optional_and_within_reach_of_the_server() -> None:
+    """It listens on loopback, so it lives in the server's network; it knows no secret and can be stopped."""
+    sandbox = COMPOSE["services"]["sandbox"]
+    assert sandbox["profiles"] == ["sandbox"]
+    assert sandbox["network_mode"] == "service:serve"
+    assert sandbox["environment"] == {}
+    assert sandbox["stop_signal"] == "SIGINT"
+    port = sandbox["command"][sandbox["command"].index("--port") + 1]
+    example = (DEPLOY / "example.env").read_text(encoding="utf-8")
+    assert f"#SIM_MCP_SIM_ALLOWED_HOSTS=127.0.0.1:{port}" in example.splitlines()
 
 
 @pytest.mark.parametrize(("name", "labels", "pod"), [*pods()])
 def test_pods_keep_the_restricted_standard(name: str, labels: dict[str, str], pod: dict[str, Any]) -> None:
     """Without root, with a read-only file system, in two replicas, stopped in their own time."""
     assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] == 10001  # the image's own
     assert pod["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault"
     assert pod["automountServiceAccountToken"] is False
-    assert pod["terminationGracePeriodSeconds"] >= 10
+    assert pod["enableServiceLinks"] is False  # SIM_MCP_PORT of a service is no setting, and would be refused
+    [spread] = pod["topologySpreadConstraints"]
+    assert spread["labelSelector"]["matchLabels"] == labels
     for container in [*pod["containers"], *pod["initContainers"]]:
         rights = container["securityContext"]
+        assert set(rights) == {"allowPrivilegeEscalation", "readOnlyRootFilesystem", "capabilities"}
         assert rights["allowPrivilegeEscalation"] is False
         assert rights["readOnlyRootFilesystem"] is True
         assert rights["capabilities"]["drop"] == ["ALL"]
@@ -170,6 +182,12 @@ def test_the_manifests_fit_together() -> None:
     [ingress] = KUBERNETES["ingress.yaml"]
     [path] = ingress["spec"]["rules"][0]["http"]["paths"]
     assert path["backend"]["service"]["name"] == service["metadata"]["name"]
+    hosts = [rule["host"] for rule in ingress["spec"]["rules"]]
+    assert ingress["spec"]["tls"][0]["hosts"] == hosts
+    [budget] = [each for each in KUBERNETES["serve.yaml"] if each["kind"] == "PodDisruptionBudget"]
+    assert budget["spec"]["selector"]["matchLabels"] == labels
+    [config] = KUBERNETES["config.yaml"]
+    assert config["data"]["SIM_MCP_PUBLIC_URL"] == f"https://{hosts[0]}"
 
 
 @pytest.mark.requirement("R39")
@@ -180,19 +198,11 @@ def test_the_network_policy_keeps_https_outside() -> None:
     assert set(outside["to"][0]["ipBlock"]["except"]) >= PRIVATE
     assert outside["ports"] == [{"protocol": "TCP", "port": 443}]
     assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
-
-
-@pytest.mark.requirement("R56")
-def test_the_desktop_bundle_is_complete() -> None:
-    """What the manifest's specification (0.3) demands; what it asks for is used, and the key is hidden."""
-    assert BUNDLE["manifest_version"] == "0.3"
-    assert {"name", "version", "description", "author", "server"} <= set(BUNDLE)
-    assert BUNDLE["version"] == __version__
-    assert (ROOT / BUNDLE["server"]["entry_point"]).is_file()
-    used = set(re.findall(r"\$\{user_config\.(\w+)\}", json.dumps(BUNDLE["server"])))
-    assert used == set(BUNDLE["user_config"])
-    assert BUNDLE["user_config"]["api_key"]["sensitive"] is True
-    assert set(BUNDLE["server"]["mcp_config"]["env"]) <= set(known_variables())
+    for _, labels, _ in pods():
+        assert policy["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+    [inside] = policy["spec"]["ingress"]
+    assert inside["ports"] == [{"protocol": "TCP", "port": 8765}]
+    assert [set(each) for each in inside["from"]] == [{"namespaceSelector"}]
 
 
 @pytest.mark.requirement("R43")
