@@ -19,8 +19,6 @@ from sim_mcp.transports.output_schemas import INTEGER, TEXT, execution_schema
 from sim_mcp.transports.results import text_result
 
 if TYPE_CHECKING:
-    from collections.abc import Container
-
     from mcp_types import CallToolRequestParams, CallToolResult
 
     from sim_mcp.model.tool import WorkflowTool
@@ -58,19 +56,17 @@ async def _never(request: Request) -> CallToolResult:
     raise UnknownTool(f"Unknown tool: {request.tool_name!r}")
 
 
-def called_tool(params: CallToolRequestParams, admin_names: Container[str]) -> CallToolRequestParams:
-    """The request as if the client had called the workflow tool itself.
+def called_tool(params: CallToolRequestParams) -> CallToolRequestParams:
+    """The request as if the client had called the workflow tool itself: the server's own are none.
 
     Raises:
         InvalidInput: the arguments are not those of `sim_call_tool`.
-        UnknownTool: it names a tool of the server's own: those are in every list.
     """
     given: JsonObject = params.arguments or {}
     check_arguments(CALL_TOOL, _CALL, given)
-    name, inner = str(given["name"]), given.get("arguments")
-    if name in admin_names:
-        raise UnknownTool(f"Unknown tool: {name!r}")
-    return params.model_copy(update={"name": name, "arguments": dict(inner) if is_object(inner) else {}})
+    inner = given.get("arguments")
+    called = {"name": str(given["name"]), "arguments": dict(inner) if is_object(inner) else {}}
+    return params.model_copy(update=called)
 
 
 def _words(tool: WorkflowTool) -> str:

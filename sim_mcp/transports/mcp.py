@@ -37,7 +37,6 @@ from typing_extensions import override
 import sim_mcp
 from sim_mcp.model.errors import SimMcpError, Unauthorized, UnknownTool
 from sim_mcp.model.principal import Principal
-from sim_mcp.transports.admin_tools import ADMIN_TOOLS
 from sim_mcp.transports.asking import Asking
 from sim_mcp.transports.auth import current_principal
 from sim_mcp.transports.calling import WorkflowCalls
@@ -211,7 +210,7 @@ class _Handlers:
             principal = current_principal(self._own)
             admin_tool = self._tools.admin_tools(principal).get(params.name)
             if admin_tool is not None and params.name == CALL_TOOL:
-                params, admin_tool = called_tool(params, ADMIN_TOOLS), None
+                params, admin_tool = called_tool(params), None
             if admin_tool is None:
                 called = await self._calls(ctx, params, principal)
                 # The SDK hands results of extensions through as they are, but has no type for them.

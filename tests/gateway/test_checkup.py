@@ -18,6 +18,7 @@ from sim_mcp.model.clock import ManualClock
 from sim_mcp.model.errors import Forbidden
 from sim_mcp.model.principal import Permission, Principal, TenantId
 from sim_mcp.sim.fake import FakeSim, faults
+from sim_mcp.store import SILENT_S
 from tests.journeys.test_events import worked_off
 from tests.patience import PATIENCE_S
 from tests.triggers import dead_job, event, map_event
@@ -230,7 +231,7 @@ async def test_jobs_that_nobody_runs_and_dead_letters_are_told_to_their_tenant(
 
 @pytest.mark.requirement("F17")
 async def test_a_queue_with_a_worker_is_well(tmp_path: Path, clock: ManualClock) -> None:
-    """Whoever ran its jobs, they are done."""
+    """Whoever ran its jobs, they are done; one that gave no sign for a while runs none any more."""
     async with open_world(tmp_path, clock=clock) as world:
         await world.allow("acme", "quick")
         await map_event(world, "acme", "quick")
@@ -238,4 +239,8 @@ async def test_a_queue_with_a_worker_is_well(tmp_path: Path, clock: ManualClock)
         await worked_off(world)
         await world.app.store.workers.seen("some-worker", at=clock.now())
         check = (await found(world))["queue"]
+        await world.app.events.accept(principal("acme"), event("e-2"))
+        clock.advance(SILENT_S + 1)
+        silent = (await found(world))["queue"]
     assert (check.level, check.message) == (Level.OK, "Jobs waiting: 0, running: 0.")
+    assert (silent.level, silent.message) == (Level.FAILURE, "Jobs waiting: 1. No process runs jobs.")

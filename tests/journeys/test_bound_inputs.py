@@ -12,7 +12,7 @@ import pytest
 
 from sim_mcp.catalog import ToolSpec
 from sim_mcp.model.clock import ManualClock
-from sim_mcp.model.errors import Conflict, Forbidden, InvalidInput, NotFound
+from sim_mcp.model.errors import Conflict, Forbidden, InvalidInput, NotConfigured, NotFound
 from sim_mcp.model.principal import Permission, Principal, TenantId
 from sim_mcp.sim.fake import FakeSim, workflow_id
 from tests.journeys.mcp_clients import connected, structured, words
@@ -135,15 +135,18 @@ async def test_secrets_are_listed_by_name_alone_and_only_for_those_who_may(world
 
 
 @pytest.mark.requirement("R30")
-async def test_a_secret_that_is_copied_to_another_tenant_does_not_open(world: World) -> None:
+async def test_a_secret_that_is_copied_elsewhere_does_not_open(world: World) -> None:
     """It is sealed for its tenant and name."""
     database = world.app.store.database
     row = await database.fetch_one("SELECT sealed FROM tool_secrets WHERE tenant_id = 'acme'")
     assert row is not None
+    await world.app.bindings.put(principal("acme"), "other", "for another purpose")
     await database.execute("UPDATE tool_secrets SET sealed = ? WHERE tenant_id = 'globex'", [row["sealed"]])
-    result = world.app.gateway.call(world.call("globex", "echo", {"message": "x"}))
-    with pytest.raises(Exception, match="cannot be opened"):
-        await result
+    await database.execute("UPDATE tool_secrets SET sealed = ? WHERE name = 'other'", [row["sealed"]])
+    with pytest.raises(NotConfigured, match="cannot be opened"):
+        await world.app.gateway.call(world.call("globex", "echo", {"message": "x"}))
+    with pytest.raises(NotConfigured, match="cannot be opened"):
+        await world.app.store.tool_secrets.value(TenantId("acme"), "other")
     assert world.started == []
 
 
