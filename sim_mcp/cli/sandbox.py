@@ -13,7 +13,7 @@ import typer
 from sim_mcp.cli.exits import Misuse, Unfinished
 from sim_mcp.cli.options import AsJson
 from sim_mcp.cli.printing import print_json, say
-from sim_mcp.cli.session import run
+from sim_mcp.cli.session import run, until_stopped
 from sim_mcp.model.json import Json
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ def sandbox(
     """Run the built-in SIM until Ctrl-C: two accounts, a workflow for everything that can happen."""
 
     async def serve() -> None:
-        import anyio
-
         from sim_mcp.sim.fake import FakeSim, serve_fake
 
         async with AsyncExitStack() as stack:
@@ -49,7 +47,7 @@ def sandbox(
             else:
                 for line in instructions(url):
                     say(line)
-            await anyio.sleep_forever()
+            await until_stopped()
 
     with suppress(KeyboardInterrupt):
         run(serve)

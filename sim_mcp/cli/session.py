@@ -26,6 +26,24 @@ def run(work: Callable[[], Awaitable[T]]) -> T:
     return anyio.run(work)
 
 
+async def until_stopped() -> None:
+    """Return when the process is told to stop: SIGINT or SIGTERM.
+
+    As a container's first process it would ignore a SIGTERM that it does not ask for. Windows has no
+    signals to wait for: there Ctrl-C arrives as `KeyboardInterrupt`.
+    """
+    import signal
+    import sys
+
+    import anyio
+
+    if sys.platform == "win32":
+        await anyio.sleep_forever()
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for _ in signals:
+            return
+
+
 def read_settings(config: Path | None, *, is_server: bool = False) -> Settings:
     """The settings, with the log set up as they say.
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from sim_mcp.cli.options import Config
 from sim_mcp.cli.printing import note
-from sim_mcp.cli.session import read_settings, run
+from sim_mcp.cli.session import read_settings, run, until_stopped
 
 
 def worker(*, config: Config = None) -> None:
@@ -14,17 +14,11 @@ def worker(*, config: Config = None) -> None:
     settings = read_settings(config, is_server=True)
 
     async def work() -> None:
-        import signal
-
-        import anyio
-
         from sim_mcp.app import Needs, open_app
 
         async with open_app(settings, needs=Needs(runs_jobs=True)):
             note("Working. Stop with Ctrl-C.")
-            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-                async for _ in signals:
-                    break
+            await until_stopped()
 
     with suppress(KeyboardInterrupt):  # being stopped is how it ends
         run(work)

@@ -199,14 +199,15 @@ def test_http_serves_until_it_is_told_to_stop(home: Path, ended_by: signal.Signa
     assert home.is_dir()
 
 
-def test_the_sandbox_runs_until_it_is_interrupted(home: Path) -> None:
+@pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
+def test_the_sandbox_runs_until_it_is_told_to_stop(home: Path, ended_by: signal.Signals) -> None:
     """It tells its address and its public keys as JSON."""
     with running("sandbox", "--port", "0", "--json") as process:
         told = read_until(process.stdout, r'"base_url": "(http://[^"]+)"')[1]
         key = {"x-api-key": demo_account("acme").api_key}
         answer = httpx.get(f"{told}/api/v2/workspaces", headers=key, trust_env=False, timeout=PATIENCE_S)
         assert answer.status_code == 200
-        process.send_signal(signal.SIGINT)
+        process.send_signal(ended_by)
         assert process.wait(PATIENCE_S) == 0
     assert home.is_dir()
 

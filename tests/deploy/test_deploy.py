@@ -125,7 +125,6 @@ def test_the_composed_sandbox_is_optional_and_within_reach_of_the_server() -> No
     assert sandbox["profiles"] == ["sandbox"]
     assert sandbox["network_mode"] == "service:serve"
     assert sandbox["environment"] == {}
-    assert sandbox["stop_signal"] == "SIGINT"
     port = sandbox["command"][sandbox["command"].index("--port") + 1]
     example = (DEPLOY / "example.env").read_text(encoding="utf-8")
     assert f"#SIM_MCP_SIM_ALLOWED_HOSTS=127.0.0.1:{port}" in example.splitlines()
