@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sim_mcp.transports import rest_answers as answers
 from sim_mcp.transports import schemas
-from sim_mcp.transports.metrics_views import MetricsAnswer
+from sim_mcp.transports.metrics_answers import MetricsAnswer
 from sim_mcp.transports.trigger_examples import TRIGGER_EXAMPLES
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from sim_mcp.model.tool import WorkflowId
 from sim_mcp.transports import rest_views as views
 from sim_mcp.transports.http_answers import Answer
 from sim_mcp.transports.http_bearer import principal_of
-from sim_mcp.transports.metrics_views import MetricsQuery, metrics_json
+from sim_mcp.transports.metrics_answers import MetricsQuery
+from sim_mcp.transports.metrics_views import metrics_json
 from sim_mcp.transports.rest_requests import read_body, read_query
 from sim_mcp.transports.schemas import RestoreRequest, RevisionsQuery, SetupRequest, WorkflowsQuery
 

@@ -13,7 +13,7 @@ from sim_mcp.model.errors import ErrorCode
 from sim_mcp.model.principal import Permission
 from sim_mcp.transports import rest_answers as answers
 from sim_mcp.transports import schemas
-from sim_mcp.transports.metrics_views import MetricsAnswer, MetricsQuery
+from sim_mcp.transports.metrics_answers import MetricsAnswer, MetricsQuery
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
