@@ -83,12 +83,13 @@ class Gate:
             )
 
     async def _again(self, catalog: Catalog, tool: WorkflowTool) -> ToolLock | None:
+        """The lock as the database has it now, with the time of this process's own last look."""
         known = await self._known(catalog)
         fresh = await self._store.tool_locks.one(tool.tenant_id, tool.name)
-        if fresh is None:
-            known.pop(tool.name, None)
-        else:
-            known[tool.name] = fresh
+        before = known.pop(tool.name, None)
+        if fresh is not None:
+            looked_at = fresh.checked_at if before is None else max(before.checked_at, fresh.checked_at)
+            known[tool.name] = fresh = replace(fresh, checked_at=looked_at)
         return fresh
 
     async def held(self, catalog: Catalog) -> Mapping[str, tuple[str, ...]]:
@@ -103,6 +104,7 @@ class Gate:
         if found is None or found[0] is not catalog:
             found = (catalog, dict(await self._store.tool_locks.of(catalog.tenant_id)))
             self._locks[catalog.tenant_id] = found
+            self._locks.move_to_end(catalog.tenant_id)
             while len(self._locks) > MOST_TENANTS:
                 self._locks.popitem(last=False)
         return found[1]

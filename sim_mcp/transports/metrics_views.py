@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC
 from typing import TYPE_CHECKING, cast
 
 from sim_mcp.model.json import Json, JsonObject, is_array, is_object
 from sim_mcp.transports.admin_schemas import answer, arguments, listed, text
+from sim_mcp.transports.admin_views import moment
 from sim_mcp.transports.output_schemas import INTEGER, NUMBER, TEXT, maybe
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from sim_mcp.app import Ends, TenantMetrics
     from sim_mcp.transports.metrics_answers import EndsAnswer, MetricsAnswer
 
@@ -21,8 +19,8 @@ def metrics_json(found: TenantMetrics) -> MetricsAnswer:
     """The metrics in camelCase."""
     near, usage, breaker = found.proximity, found.usage, found.breaker
     return {
-        "since": _moment(found.since),
-        "until": _moment(found.until),
+        "since": moment(found.since),
+        "until": moment(found.until),
         **_ends(found.ends),
         "refused": found.refused,
         "unfinished": found.unfinished,
@@ -59,7 +57,7 @@ def metrics_json(found: TenantMetrics) -> MetricsAnswer:
         if breaker is None
         else {
             "state": breaker.name,
-            "since": _moment(breaker.since),
+            "since": moment(breaker.since),
             "retryAfterS": breaker.retry_after_s,
         },
     }
@@ -82,10 +80,6 @@ def _ends(ends: Ends) -> EndsAnswer:
         "averageDurationMs": None if average_s is None else round(average_s * 1000),
         "cost": round(ends.cost, 6),
     }
-
-
-def _moment(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _snake(value: Json) -> Json:

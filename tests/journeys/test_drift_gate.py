@@ -179,6 +179,21 @@ async def test_sim_is_asked_at_most_once_a_minute_for_each_tool(world: World, cl
     assert await ran(world, hours=1) is Status.COMPLETED
 
 
+async def test_a_held_tool_costs_no_question_with_each_call(world: World, clock: ManualClock) -> None:
+    """However long it is held: once a minute it is looked whether the workflow is as it was again."""
+    redeploy(world, RENAMED)
+    for minute in range(2):
+        clock.advance(CHECK_EVERY_S * minute)
+        before = len(world.sim.requests)
+        asked: list[int] = []
+        for _ in range(3):
+            with pytest.raises(Conflict, match="is held"):
+                await ran(world, employee="Ada")
+            asked.append(len(world.sim.requests) - before)
+        assert asked[0] > 0
+        assert asked[1:] == asked[:1] * 2
+
+
 async def test_a_workflow_of_which_nothing_is_told_costs_no_question_with_each_call(
     tmp_path: Path, clock: ManualClock
 ) -> None:
