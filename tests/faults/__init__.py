@@ -1,0 +1,1 @@
+"""What is left standing when things break: processes, disks, servers, networks, clocks."""
