@@ -112,3 +112,13 @@ class LiveCalls:
         """Wake everybody who waits for `execution_id`."""
         for live in self._waiting.get(execution_id, ()):
             live.ring()
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether anybody waits for any execution."""
+        return bool(self._waiting)
+
+    def ring_all(self) -> None:
+        """Wake everybody who waits for anything."""
+        for execution_id in tuple(self._waiting):
+            self.ring(execution_id)

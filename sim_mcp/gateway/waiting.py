@@ -25,6 +25,20 @@ class Waiting:
         self._executions = executions
         self._live = live
         self._clock = clock
+        self._closes_at_s: float | None = None
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether anybody in this process waits for an execution."""
+        return self._live.is_waited_for
+
+    def begin_closing(self, *, within_s: float) -> None:
+        """The process ends: whoever waits for an end is answered within that time, with the row as it stands.
+
+        Cut off, they would not know that their call goes on, and might make it again.
+        """
+        self._closes_at_s = self._clock.monotonic() + within_s
+        self._live.ring_all()
 
     async def until_settled(
         self,
@@ -34,8 +48,13 @@ class Waiting:
         watch: Watch | None,
         live: LiveCall | None = None,
     ) -> Execution:
-        """The newest row of `execution`, once it is final or waits for a person, or `patience_s` are over."""
-        return await self._until(self._is_settled, execution, patience_s, watch, live)
+        """The newest row of `execution`, once it is final or waits for a person, or `patience_s` are over.
+
+        Sooner when this process ends.
+        """
+        return await self._until(
+            lambda row: self._is_settled(row) or self._is_closed(), execution, patience_s, watch, live
+        )
 
     async def until_answered(self, execution: Execution, *, watch: Watch | None) -> Execution:
         """The newest row of the paused `execution` once it does not wait for the same answers any more."""
@@ -89,8 +108,16 @@ class Waiting:
                     await watch(progress)
                 if is_enough(row) or (remaining_s is not None and remaining_s <= 0):
                     return row
-                pause_s = LOOK_AGAIN_S if remaining_s is None else min(LOOK_AGAIN_S, remaining_s)
-                await self.either(bell, pause_s)
+                await self.either(bell, self._pause_s(remaining_s))
+
+    def _pause_s(self, remaining_s: float | None) -> float:
+        limits_s = [LOOK_AGAIN_S] if remaining_s is None else [LOOK_AGAIN_S, remaining_s]
+        if self._closes_at_s is not None and not self._is_closed():
+            limits_s.append(self._closes_at_s - self._clock.monotonic())
+        return min(limits_s)
+
+    def _is_closed(self) -> bool:
+        return self._closes_at_s is not None and self._clock.monotonic() >= self._closes_at_s
 
     def _is_settled(self, row: Execution) -> bool:
         """Final, or waiting for a person; what waits for a time goes on by itself, so it is waited for."""

@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 import uuid
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -156,7 +156,9 @@ async def serve_http(
     allow_unauthenticated: bool = False,
     ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve until SIGINT, SIGTERM or cancellation; open streams get 5 s to end.
+    """Serve until SIGINT, SIGTERM or cancellation; calls and open streams get 5 s to end.
+
+    Whoever waits for a call that takes longer is told to follow it.
 
     `ready` is told the base URL once connections are accepted; with `port=0` the system chooses.
 
@@ -166,6 +168,7 @@ async def serve_http(
     """
     import uvicorn
 
+    from sim_mcp.transports.http_closing import end_streams, streams_outlive_the_signal
     from sim_mcp.transports.mcp import build_server
 
     await check_authentication(app, host=host, allow_unauthenticated=allow_unauthenticated)
@@ -184,7 +187,13 @@ async def serve_http(
     try:
         url = _url_of(listener)
         on_ready = partial(ready, url) if ready is not None else lambda: None
-        await _serve(_quiet_server(config, on_ready, on_closing=server.begin_closing), listener)
+
+        async def close() -> None:
+            server.begin_closing()
+            await end_streams(app)
+
+        with streams_outlive_the_signal():
+            await _serve(_quiet_server(config, on_ready, close), listener)
     finally:
         listener.close()
 
@@ -286,7 +295,7 @@ def _url_of(listener: socket.socket) -> str:
 
 
 def _quiet_server(
-    config: uvicorn.Config, on_ready: Callable[[], None], *, on_closing: Callable[[], None]
+    config: uvicorn.Config, on_ready: Callable[[], None], close: Callable[[], Coroutine[Any, Any, None]]
 ) -> uvicorn.Server:
     import uvicorn
 
@@ -311,7 +320,9 @@ def _quiet_server(
                 on_ready()
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            on_closing()
-            await super().shutdown(sockets)
+            async with anyio.create_task_group() as group:
+                group.start_soon(close)
+                await super().shutdown(sockets)
+                group.cancel_scope.cancel()
 
     return QuietServer(config)

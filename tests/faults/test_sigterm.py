@@ -15,8 +15,12 @@ import anyio
 import anyio.abc
 import anyio.lowlevel
 import httpx
+import httpx2
 import pytest
 from anyio.streams.buffered import BufferedByteReceiveStream
+from mcp import Client
+from mcp.client.sse import sse_client
+from mcp.client.streamable_http import streamable_http_client
 
 from sim_mcp.model.clock import ManualClock
 from sim_mcp.model.execution import Execution, Status
@@ -24,6 +28,7 @@ from sim_mcp.sim.fake import FakeSim, serve_fake, workflow_id
 from sim_mcp.transports.rest_views import BASE_PATH
 from tests.deploy.test_choices import CLOSING_S
 from tests.faults.ledger import all_rows, hold_against_the_ledger, settled, text_of
+from tests.journeys.mcp_clients import structured
 from tests.journeys.test_two_servers import URL, drain
 from tests.patience import PATIENCE_S
 from tests.transports.test_http_serving import real_bearer
@@ -32,7 +37,9 @@ from tests.world import SECRET, TENANTS, World, open_world
 pytestmark = [pytest.mark.anyio, pytest.mark.sockets]
 
 SHORT_S, LONG_S = 2.0, 600.0
-KINDS = {"short": 20, "long": 20, "background": 10}
+KINDS = {"short": 14, "long": 14, "background": 10, "mcp short": 6, "mcp long": 6}
+ENDING = ("short", "mcp short")
+UNFINISHED = {Status.QUEUED, Status.PROCESSING}
 CALLS = sum(KINDS.values())
 
 
@@ -79,6 +86,20 @@ async def a_world(folder: Path, sim: FakeSim, sim_url: str, *, ahead_s: float) -
         yield world
 
 
+async def call_tool(http: httpx.AsyncClient, url: str, kind: str, number: int, told: dict[str, Any]) -> None:
+    """The same over MCP, in one of its eras."""
+    del http
+    headers = real_bearer(TENANTS[number % 2])
+    arguments = {"text": f"{kind}-{number}", "seconds": SHORT_S if kind.endswith("short") else LONG_S}
+    async with httpx2.AsyncClient(headers=headers, timeout=PATIENCE_S) as own:
+        door = streamable_http_client(f"{url}/mcp", http_client=own)
+        if number % 3 == 2:
+            door = sse_client(f"{url}/sse", headers=headers, timeout=PATIENCE_S)
+        async with Client(door, mode="auto" if number % 3 == 1 else "legacy") as client:
+            await client.list_tools()  # or it would ask for them after the call, to check the answer
+            told[f"{kind}-{number}"] = structured(await client.call_tool("slow", arguments))
+
+
 async def call(http: httpx.AsyncClient, url: str, kind: str, number: int, told: dict[str, Any]) -> None:
     """One call over REST by one of the tenants; what the caller was told in the end."""
     tenant = TENANTS[number % 2]
@@ -88,12 +109,9 @@ async def call(http: httpx.AsyncClient, url: str, kind: str, number: int, told: 
         **({} if kind == "background" else {"timeout": 300_000}),
     }
     path = f"{url}{BASE_PATH}/workflows/{workflow_id(tenant, 'slow')}/execute"
-    try:
-        answer = await http.post(path, json=body, headers=real_bearer(tenant))
-    except httpx.RemoteProtocolError:
-        told[f"{kind}-{number}"] = "cut"
-    else:
-        told[f"{kind}-{number}"] = answer.status_code
+    answer = await http.post(path, json=body, headers=real_bearer(tenant))
+    told[f"{kind}-{number}"] = answer.json()
+    assert answer.status_code == (200 if kind == "short" else 202)
 
 
 async def until_all_run(sim: FakeSim) -> None:
@@ -117,7 +135,9 @@ async def test_fifty_calls_in_flight_are_drained_or_handed_over(tmp_path: Path) 
         ):
             for kind, count in KINDS.items():
                 for number in range(count):
-                    callers.start_soon(call, http, url, kind, number, told)
+                    callers.start_soon(
+                        call_tool if kind.startswith("mcp") else call, http, url, kind, number, told
+                    )
             with anyio.fail_after(PATIENCE_S):
                 await until_all_run(sim)
             server.send_signal(signal.SIGTERM)
@@ -131,16 +151,21 @@ async def hold_what_was_left(folder: Path, sim: FakeSim, sim_url: str, told: dic
     async with a_world(folder, sim, sim_url, ahead_s=60) as world:
         left = by_kind(await all_rows(world))
         assert {kind: len(rows) for kind, rows in left.items()} == KINDS
-        assert {row.status for row in left["short"]} == {Status.COMPLETED}
-        assert {row.status for row in left["background"]} <= {Status.QUEUED, Status.PROCESSING}
-        assert {row.status for row in left["long"]} == {Status.PROCESSING}
-        assert {told[each] for each in told if each.startswith("short")} == {200}
-        assert {told[each] for each in told if each.startswith("background")} == {202}
+        for kind, rows in left.items():
+            assert {row.status for row in rows} <= ({Status.COMPLETED} if kind in ENDING else UNFINISHED), (
+                kind
+            )
+        assert {row.id: text_of(row.input) for row in [row for rows in left.values() for row in rows]} == {
+            answer.get("execution_id") or answer.get("id") or answer["jobId"]: text
+            for text, answer in told.items()
+        }
+        for text, answer in told.items():
+            assert (answer["status"] == "completed") == (text.partition("-")[0] in ENDING)
         due = await world.app.store.database.fetch_one(
             "SELECT COUNT(*) AS total FROM executions WHERE run_id IS NOT NULL AND follow_up_at IS NOT NULL"
         )
         assert due is not None
-        assert due["total"] == KINDS["long"] + KINDS["background"]
+        assert due["total"] == CALLS - sum(KINDS[kind] for kind in ENDING)
         for run in sim.runs:
             if run.mode == "async":
                 run.stop(datetime.now(UTC))  # or the rest would take ten minutes of SIM's time
