@@ -103,6 +103,7 @@ class Trouble(StrEnum):
 
     LOCKED = "The database is busy with another writer: try again in a moment."
     FULL = "The disk of the database is full: free some space, then try again."
+    DISK = "The disk of the database failed: see whether it is full, limited or damaged, then try again."
     CORRUPT = "The database file is damaged or is no database: restore it from a backup."
     READ_ONLY = "The database cannot be written: give the server write access to its file and directory."
     UNREACHABLE = "The database cannot be opened: check SIM_MCP_DATABASE_URL and the rights on its directory."

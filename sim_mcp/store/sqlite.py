@@ -33,6 +33,7 @@ _TROUBLES = {
     sqlite3.SQLITE_BUSY: Trouble.LOCKED,
     sqlite3.SQLITE_LOCKED: Trouble.LOCKED,
     sqlite3.SQLITE_FULL: Trouble.FULL,
+    sqlite3.SQLITE_IOERR: Trouble.DISK,
     sqlite3.SQLITE_CORRUPT: Trouble.CORRUPT,
     sqlite3.SQLITE_NOTADB: Trouble.CORRUPT,
     sqlite3.SQLITE_READONLY: Trouble.READ_ONLY,
@@ -87,8 +88,10 @@ class SqliteDatabase:
             if not may_write:
                 await self._writer.execute("PRAGMA query_only = ON")
                 return
-            # Only counts for a file without tables: freed space can go back to the system later.
-            await self._writer.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            if await _is_empty(self._writer):
+                # Only counts for a file without tables: freed space can go back to the system later. Others
+                # it would write to, and opening must not write: the file may be another release's.
+                await self._writer.execute("PRAGMA auto_vacuum = INCREMENTAL")
             await _switch_to_wal(self._writer)
             # NORMAL: a commit survives the death of the process (kill -9), since it is in the
             # operating system's hands by then. A loss of power may take back the last commits, but
@@ -233,6 +236,11 @@ async def _fetch(connection: aiosqlite.Connection, sql: str, parameters: Sequenc
         return [*rows]
 
 
+async def _is_empty(writer: aiosqlite.Connection) -> bool:
+    [row] = await writer.execute_fetchall("PRAGMA page_count")
+    return row[0] == 0
+
+
 async def _switch_to_wal(writer: aiosqlite.Connection) -> None:
     for _ in range(_WAL_TRIES):
         try:
@@ -301,4 +309,6 @@ def _our(error: sqlite3.Error) -> SimMcpError:
         return Conflict("Something with the same id exists already: call again.", detail=detail)
     if code is None:
         return Trouble.OTHER.error(detail)
+    if code == sqlite3.SQLITE_IOERR_SHMSIZE:  # the index of the log does not fit on the disk any more
+        return Trouble.FULL.error(detail)
     return _TROUBLES.get(code & 0xFF, Trouble.OTHER).error(detail)
