@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import anyio
@@ -16,6 +18,8 @@ import anyio.to_thread
 import sqlalchemy
 from dbos import DBOS, DBOSConfig
 from sqlalchemy import event
+
+from sim_mcp.model.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -76,7 +80,11 @@ class Engine:
         self._dbos: Any = None
 
     async def open(self, perform: Perform) -> None:
-        """Start; jobs handed to any process on the same database are performed from now on."""
+        """Start; jobs handed to any process on the same database are performed from now on.
+
+        Raises:
+            StoreUnavailable: its own SQLite file cannot be used.
+        """
         _Slot.perform = perform
         _quieten()
         config = DBOSConfig(
@@ -156,7 +164,7 @@ class Engine:
 
 def _sqlite(path: Path) -> sqlalchemy.Engine:
     """An engine on the file, mode 0600: readers beside one writer, who waits for his turn."""
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    _look_at(path)
     engine = sqlalchemy.create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
 
     @event.listens_for(engine, "connect")
@@ -167,6 +175,22 @@ def _sqlite(path: Path) -> sqlalchemy.Engine:
         connection.execute("PRAGMA busy_timeout=30000")
 
     return engine
+
+
+def _look_at(path: Path) -> None:
+    """Make the file, or find out that it cannot be used before the engine stumbles over it."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        with closing(sqlite3.connect(path, timeout=30)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("SELECT COUNT(*) FROM sqlite_master")
+    except (OSError, sqlite3.Error) as error:
+        raise StoreUnavailable(
+            f"The notes of the job engine, {path.name!r} beside the database, cannot be used: see that the "
+            "disk has space and that the server may write there. A damaged file may be deleted while no "
+            "server runs: no job is lost.",
+            detail=f"{type(error).__name__}: {error}",
+        ) from error
 
 
 def _quieten() -> None:
