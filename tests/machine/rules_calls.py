@@ -1,0 +1,205 @@
+"""Steps of those who call: tools through every door, pauses, cancels, the same call again."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import precondition, rule
+
+from sim_mcp.model.principal import Permission
+from tests.machine.doors import called, rest
+from tests.machine.model import TENANTS, WORKFLOWS, Asked
+from tests.machine.stage import Stage, at
+
+DOORS = (
+    "mcp",
+    "mcp legacy",
+    "mcp fallback",
+    "mcp user",
+    "rest",
+    "rest async",
+    "core",
+)
+VARIANTS = ("human", "human", "parallel", "time", "twice", "api")
+VERBS = ("execute", "execute", "resume", "cancel", "status")
+
+
+class Calling(Stage):
+    """Rules of callers."""
+
+    @rule(
+        token=at,
+        whose=st.sampled_from([*["own"] * 7, *TENANTS]),
+        workflow=st.sampled_from(WORKFLOWS),
+        door=st.sampled_from(DOORS),
+        has_key=st.booleans(),
+        is_valid=st.sampled_from([*[True] * 5, False]),
+        variant=st.sampled_from(VARIANTS),
+        seconds=st.sampled_from((0, 2, 100, 5000)),
+    )
+    def call(
+        self,
+        token: int,
+        whose: str,
+        workflow: str,
+        door: str,
+        *,
+        has_key: bool,
+        is_valid: bool,
+        variant: str,
+        seconds: int,
+    ) -> None:
+        """Somebody calls a tool: mostly an own one, mostly with arguments that fit."""
+        self.make(self.asked(token, whose, workflow, door, variant, seconds, has_key=has_key, fits=is_valid))
+
+    @rule(token=at, workflow=st.sampled_from(WORKFLOWS), door=st.sampled_from(DOORS), has_key=st.booleans())
+    def call_well(self, token: int, workflow: str, door: str, *, has_key: bool) -> None:
+        """Somebody calls an own tool as it wants to be called."""
+        self.make(self.asked(token, "own", workflow, door, "human", 2, has_key=has_key))
+
+    @rule(who=at, door=st.sampled_from(DOORS), variant=st.sampled_from(VARIANTS))
+    def call_what_asks(self, who: int, door: str, variant: str) -> None:
+        """One of those who may do everything calls the workflow that asks a person."""
+        first = len(self.model.tokens) - 1 - who % len(self.model.tenants)  # as they were given at the start
+        self.make(self.asked(first, "own", "asking", door, variant, 30, has_key=False))
+
+    def asked(
+        self,
+        token: int,
+        whose: str,
+        workflow: str,
+        door: str,
+        variant: str,
+        seconds: int,
+        *,
+        has_key: bool,
+        fits: bool = True,
+    ) -> Asked:
+        """A call that was not made before."""
+        who, number = self.token(token), self.model.number()
+        arguments: dict[str, Any] = {"text": f"call-{number}-of-{who.tenant}"}
+        arguments |= {"variant": variant} if workflow == "asking" else {}
+        arguments |= {"seconds": seconds} if workflow in {"slow", "asking"} else {}
+        arguments |= {} if fits else {"nobody_takes_this": 1}
+        return Asked(
+            token=who,
+            door=door,
+            target=who.tenant if whose == "own" else whose,
+            workflow=workflow,
+            arguments=arguments,
+            key=f"key-{number}" if has_key else None,
+            is_valid=fits,
+        )
+
+    def make(self, asked: Asked) -> None:
+        """Make the call, and hold its answer to the rules and to its row."""
+        self.books.look(self.here)
+        before = copy.copy(self.books)
+        told = self.do(called(self.here, asked))
+        self.hear(asked.token, told, asked.tool, asked.tag)
+        if asked.door == "core" or self.check_entrance(asked.token, told):
+            self.model.asked.append(asked)
+            self.check_call(asked, told, before)
+
+    @precondition(lambda self: self.town is not None and self.model.asked)
+    @rule(which=at, changes=st.booleans(), door=st.none() | st.sampled_from(DOORS))
+    def call_again(self, which: int, door: str | None, *, changes: bool) -> None:
+        """Somebody makes an earlier call again, perhaps with other arguments under the same key."""
+        earlier = self.model.asked[-1 - which % len(self.model.asked)]
+        asked = replace(earlier, door=door or earlier.door)
+        if changes or asked.key is None or asked.door != earlier.door:
+            # Without its key, or at another door, it is a call of its own, and has its own mark.
+            marked = {"text": f"call-{self.model.number()}-of-{asked.token.tenant}"}
+            asked = replace(asked, arguments={**asked.arguments, **marked})
+        self.make(asked)
+
+    @precondition(
+        lambda self: self.town is not None and any(r["status"] == "paused" for r in self.books.rows.values())
+    )
+    @rule(token=at, which=at, fits=st.sampled_from([True, True, True, False]))
+    def answer_a_pause(self, token: int, which: int, *, fits: bool) -> None:
+        """Somebody answers a paused execution: who may, who may not, and who is of another tenant."""
+        paused = [row for row in self.books.rows.values() if row["status"] == "paused"]
+        row, who = paused[-1 - which % len(paused)], self.token(token)
+        run = self.here.sim.runs.get(row["run_id"])
+        assert run is not None
+        taken = run.resumes
+        body: dict[str, Any] = {"input": {"approved": True if fits else "perhaps"}}
+        points = run.waiting_points(self.here.sim_now)
+        if len(points) > 1:
+            body["contextId"] = points[0].context_id
+        told = self.do(rest(self.here, who, "POST", f"/executions/{row['id']}/resume", json=body))
+        self.hear(who, told, row["id"])
+        self.check_form(told)
+        if not self.check_entrance(who, told):
+            expected = 401
+        elif not who.may(Permission.EDIT):
+            expected = 403
+        elif who.tenant != row["tenant_id"]:
+            expected = 404
+        elif row["approver_permission"] and not who.may(Permission(row["approver_permission"])):
+            expected = 403
+        elif not fits and '"fields":[{' in (row["pauses"] or "") and told.http != 409:
+            expected = 400
+        else:
+            return
+        assert told.http == expected, (told, row)
+        assert run.resumes == taken, ("an answer that was refused reached SIM", told)
+
+    @rule(token=at, which=at)
+    def cancel(self, token: int, which: int) -> None:
+        """Somebody cancels an execution."""
+        row, who = self.row(which), self.token(token)
+        if row is None:
+            return
+        told = self.do(rest(self.here, who, "POST", f"/executions/{row['id']}/cancel", json={}))
+        self.hear(who, told, row["id"])
+        self.check_form(told)
+        if not self.check_entrance(who, told):
+            return
+        if not who.may(Permission.EDIT):
+            assert told.http == 403, told
+        elif who.tenant != row["tenant_id"]:
+            assert told.http == 404, told
+        elif row["status"] in {"completed", "failed", "cancelled"}:
+            assert told.http == 200, told
+
+    @rule(
+        token=at,
+        workflow=st.sampled_from(WORKFLOWS),
+        door=st.sampled_from(DOORS),
+        verb=st.sampled_from(VERBS),
+        moment=st.sampled_from(("before", "after")),
+        has_key=st.booleans(),
+        repeats=st.booleans(),
+    )
+    def kill_in_a_call(
+        self, token: int, workflow: str, door: str, verb: Any, moment: Any, *, has_key: bool, repeats: bool
+    ) -> None:
+        """The process dies while a request is at SIM, just before or just after SIM got it."""
+        asked = self.asked(token, "own", workflow, door, "human", 2, has_key=has_key)
+        town = self.here
+        if not asked.token.is_good(town.clock.now()):
+            return
+        town.weather.stop(verb, moment)
+        town.run(self._until_stopped(asked))
+        town.kill()
+        self.the_contract_holds()
+        self.books.said[asked.token.tenant] |= {asked.tag}
+        if repeats and has_key:
+            self.make(asked)
+
+    async def _until_stopped(self, asked: Asked) -> None:
+        """Until the call hangs at SIM, or is over."""
+        async with self.here.flowing():
+            calling = asyncio.create_task(called(self.here, asked))
+            stopped = asyncio.create_task(self.here.weather.stopped.wait())
+            await asyncio.wait({calling, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            self.here.network.is_dead = True
+        for each in (calling, stopped):
+            each.cancel()
+        await asyncio.gather(calling, stopped, return_exceptions=True)
