@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 from dataclasses import replace
 from typing import Any
 
+import anyio
 from hypothesis import strategies as st
-from hypothesis.stateful import precondition, rule
+from hypothesis.stateful import rule
 
 from sim_mcp.model.principal import Permission
 from tests.machine.doors import called, rest
@@ -105,10 +105,11 @@ class Calling(Stage):
             self.model.asked.append(asked)
             self.check_call(asked, told, before)
 
-    @precondition(lambda self: self.town is not None and self.model.asked)
     @rule(which=at, changes=st.booleans(), door=st.none() | st.sampled_from(DOORS))
     def call_again(self, which: int, door: str | None, *, changes: bool) -> None:
         """Somebody makes an earlier call again, perhaps with other arguments under the same key."""
+        if not self.model.asked:
+            return
         earlier = self.model.asked[-1 - which % len(self.model.asked)]
         asked = replace(earlier, door=door or earlier.door)
         if changes or asked.key is None or asked.door != earlier.door:
@@ -117,13 +118,12 @@ class Calling(Stage):
             asked = replace(asked, arguments={**asked.arguments, **marked})
         self.make(asked)
 
-    @precondition(
-        lambda self: self.town is not None and any(r["status"] == "paused" for r in self.books.rows.values())
-    )
     @rule(token=at, which=at, fits=st.sampled_from([True, True, True, False]))
     def answer_a_pause(self, token: int, which: int, *, fits: bool) -> None:
         """Somebody answers a paused execution: who may, who may not, and who is of another tenant."""
         paused = [row for row in self.books.rows.values() if row["status"] == "paused"]
+        if not paused:
+            return
         row, who = paused[-1 - which % len(paused)], self.token(token)
         run = self.here.sim.runs.get(row["run_id"])
         assert run is not None
@@ -195,11 +195,19 @@ class Calling(Stage):
 
     async def _until_stopped(self, asked: Asked) -> None:
         """Until the call hangs at SIM, or is over."""
-        async with self.here.flowing():
-            calling = asyncio.create_task(called(self.here, asked))
-            stopped = asyncio.create_task(self.here.weather.stopped.wait())
-            await asyncio.wait({calling, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        over = anyio.Event()
+
+        async def call() -> None:
+            await called(self.here, asked)
+            over.set()
+
+        async def watch() -> None:
+            await self.here.weather.stopped.wait()
+            over.set()
+
+        async with self.here.flowing(), anyio.create_task_group() as group:
+            group.start_soon(call)
+            group.start_soon(watch)
+            await over.wait()
             self.here.network.is_dead = True
-        for each in (calling, stopped):
-            each.cancel()
-        await asyncio.gather(calling, stopped, return_exceptions=True)
+            group.cancel_scope.cancel()

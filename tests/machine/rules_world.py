@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import precondition, rule
+from hypothesis.stateful import rule
 from mcp.shared.exceptions import MCPError
 
 from sim_mcp.gateway import Keeping
@@ -158,7 +158,6 @@ class Living(Stage):
         async with client_of(self.here, who, era) as client:
             return await mcp_call(client, tool, arguments)
 
-    @precondition(lambda self: self.town is not None and self.books.rows)
     @rule(token=at, which=at, by_run=st.booleans())
     def look_at_anothers(self, token: int, which: int, *, by_run: bool) -> None:
         """Another tenant's ids are answered, at every address, exactly as ids that do not exist."""

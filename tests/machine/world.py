@@ -10,7 +10,7 @@ import sqlite3
 import tempfile
 import uuid
 from collections.abc import AsyncGenerator, Coroutine
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -122,28 +122,29 @@ class Town:
 
     async def breathe(self) -> None:
         """Let everybody who has something to do have a turn, at the database too."""
-        for _ in range(6):
+        for _ in range(4):
             await self.app.ping()
             await anyio.lowlevel.checkpoint()
 
     @asynccontextmanager
     async def flowing(self) -> AsyncGenerator[None]:
         """Inside the block time passes while somebody waits for it, and not before the others had a turn."""
+        over = anyio.CancelScope()
 
         async def flow() -> None:
-            while True:
-                await self.clock.sleeper(within_s=60)
-                await self.breathe()
-                if self.clock.is_slept_on(60):
-                    self.clock.advance(1)
+            with over:
+                while True:
+                    await self.clock.sleeper(within_s=60)
+                    await self.breathe()
+                    if self.clock.is_slept_on(60):
+                        self.clock.advance(1)
 
         flows = asyncio.create_task(flow())  # no task group: an error of the block shall leave it as it is
         try:
             yield
         finally:
-            flows.cancel()
-            with suppress(asyncio.CancelledError):
-                await flows
+            over.cancel()
+            await flows
 
     async def _begin(self) -> None:
         self.folder.mkdir(exist_ok=True)
