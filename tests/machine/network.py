@@ -22,18 +22,19 @@ class Weather:
     """How SIM can be reached, whichever process asks.
 
     `late` is how many answers to execute come too late; `stop_at` names the request at which the process
-    that sends it stands still, and `stopped` tells that it does.
+    that sends it stands still, `stopped` tells that it does, and `goes_on` lets it.
     """
 
     is_down: bool = False
     late: int = 0
     stop_at: tuple[Verb, Moment] | None = None
     stopped: anyio.Event = field(default_factory=anyio.Event)
+    goes_on: anyio.Event = field(default_factory=anyio.Event)
 
     def stop(self, verb: Verb, moment: Moment) -> None:
         """Let the process stand still at the next request of that kind."""
         self.stop_at = (verb, moment)
-        self.stopped = anyio.Event()
+        self.stopped, self.goes_on = anyio.Event(), anyio.Event()
 
 
 class Network(httpx.AsyncBaseTransport):
@@ -56,10 +57,10 @@ class Network(httpx.AsyncBaseTransport):
             raise httpx.ConnectError("there is no way to SIM", request=request)
         if weather.stop_at is not None and weather.stop_at[0] == verb:
             moment, weather.stop_at = weather.stop_at[1], None
-            if moment == "after":
-                await self._inner.handle_async_request(request)
+            answer = await self._inner.handle_async_request(request) if moment == "after" else None
             weather.stopped.set()
-            await anyio.sleep_forever()
+            await weather.goes_on.wait()
+            return answer or await self._inner.handle_async_request(request)
         answer = await self._inner.handle_async_request(request)
         if verb == "execute" and weather.late > 0:
             weather.late -= 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 from dataclasses import replace
 from typing import Any
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from sim_mcp.model.principal import Permission
+from sim_mcp.sim.fake.faults import Verb
 from tests.machine.doors import called, rest
 from tests.machine.model import TENANTS, WORKFLOWS, Asked
+from tests.machine.network import Moment
 from tests.machine.stage import Stage, at
 
 DOORS = (
@@ -24,8 +27,10 @@ DOORS = (
     "rest async",
     "core",
 )
+workflows, doors = st.sampled_from(WORKFLOWS), st.sampled_from(DOORS)
+moments: st.SearchStrategy[Moment] = st.sampled_from(("before", "after"))
 VARIANTS = ("human", "human", "parallel", "time", "twice", "api")
-VERBS = ("execute", "execute", "resume", "cancel", "status")
+VERBS: tuple[Verb, ...] = ("execute", "execute", "resume", "cancel", "status")
 
 
 class Calling(Stage):
@@ -34,8 +39,8 @@ class Calling(Stage):
     @rule(
         token=at,
         whose=st.sampled_from([*["own"] * 7, *TENANTS]),
-        workflow=st.sampled_from(WORKFLOWS),
-        door=st.sampled_from(DOORS),
+        workflow=workflows,
+        door=doors,
         has_key=st.booleans(),
         is_valid=st.sampled_from([*[True] * 5, False]),
         variant=st.sampled_from(VARIANTS),
@@ -56,16 +61,29 @@ class Calling(Stage):
         """Somebody calls a tool: mostly an own one, mostly with arguments that fit."""
         self.make(self.asked(token, whose, workflow, door, variant, seconds, has_key=has_key, fits=is_valid))
 
-    @rule(token=at, workflow=st.sampled_from(WORKFLOWS), door=st.sampled_from(DOORS), has_key=st.booleans())
-    def call_well(self, token: int, workflow: str, door: str, *, has_key: bool) -> None:
-        """Somebody calls an own tool as it wants to be called."""
-        self.make(self.asked(token, "own", workflow, door, "human", 2, has_key=has_key))
+    @rule(who=at, calls=st.lists(st.tuples(workflows, doors, st.booleans()), min_size=1, max_size=4))
+    def call_well(self, who: int, calls: list[tuple[str, str, bool]]) -> None:
+        """One of those who may do everything calls own tools as they want to be called."""
+        for workflow, door, has_key in calls:
+            self.make(self.asked(self.founder(who), "own", workflow, door, "human", 2, has_key=has_key))
 
-    @rule(who=at, door=st.sampled_from(DOORS), variant=st.sampled_from(VARIANTS))
+    @rule(who=at, workflow=workflows, door=doors, changes=st.sampled_from((False, False, True)))
+    def call_twice(self, who: int, workflow: str, door: str, *, changes: bool) -> None:
+        """The same key twice, mostly with the same request."""
+        asked = self.asked(self.founder(who), "own", workflow, door, "human", 2, has_key=True)
+        self.make(asked)
+        if changes:
+            asked = replace(asked, arguments={**asked.arguments, "text": f"other-{asked.tag}"})
+        self.make(asked)
+
+    @rule(who=at, door=doors, variant=st.sampled_from(VARIANTS))
     def call_what_asks(self, who: int, door: str, variant: str) -> None:
         """One of those who may do everything calls the workflow that asks a person."""
-        first = len(self.model.tokens) - 1 - who % len(self.model.tenants)  # as they were given at the start
-        self.make(self.asked(first, "own", "asking", door, variant, 30, has_key=False))
+        self.make(self.asked(self.founder(who), "own", "asking", door, variant, 30, has_key=False))
+
+    def founder(self, number: int) -> int:
+        """The number of a token that may do everything, as each tenant got one at the start."""
+        return len(self.model.tokens) - 1 - number % len(self.model.tenants)
 
     def asked(
         self,
@@ -118,13 +136,15 @@ class Calling(Stage):
             asked = replace(asked, arguments={**asked.arguments, **marked})
         self.make(asked)
 
-    @rule(token=at, which=at, fits=st.sampled_from([True, True, True, False]))
-    def answer_a_pause(self, token: int, which: int, *, fits: bool) -> None:
+    @rule(token=at, which=at, is_own=st.booleans(), fits=st.sampled_from([True, True, True, False]))
+    def answer_a_pause(self, token: int, which: int, *, is_own: bool, fits: bool) -> None:
         """Somebody answers a paused execution: who may, who may not, and who is of another tenant."""
         paused = [row for row in self.books.rows.values() if row["status"] == "paused"]
         if not paused:
             return
         row, who = paused[-1 - which % len(paused)], self.token(token)
+        if is_own:
+            who = self.token(self.founder([*self.model.tenants].index(row["tenant_id"])))
         run = self.here.sim.runs.get(row["run_id"])
         assert run is not None
         taken = run.resumes
@@ -170,15 +190,23 @@ class Calling(Stage):
 
     @rule(
         token=at,
-        workflow=st.sampled_from(WORKFLOWS),
-        door=st.sampled_from(DOORS),
+        workflow=workflows,
+        door=doors,
         verb=st.sampled_from(VERBS),
-        moment=st.sampled_from(("before", "after")),
+        moment=moments,
         has_key=st.booleans(),
         repeats=st.booleans(),
     )
     def kill_in_a_call(
-        self, token: int, workflow: str, door: str, verb: Any, moment: Any, *, has_key: bool, repeats: bool
+        self,
+        token: int,
+        workflow: str,
+        door: str,
+        verb: Verb,
+        moment: Moment,
+        *,
+        has_key: bool,
+        repeats: bool,
     ) -> None:
         """The process dies while a request is at SIM, just before or just after SIM got it."""
         asked = self.asked(token, "own", workflow, door, "human", 2, has_key=has_key)
@@ -192,6 +220,41 @@ class Calling(Stage):
         self.books.said[asked.token.tenant] |= {asked.tag}
         if repeats and has_key:
             self.make(asked)
+
+    @rule(who=at, workflow=workflows, door=doors, moment=moments, cancels=st.booleans(), waits=st.booleans())
+    def meddle_in_a_call(
+        self, who: int, workflow: str, door: str, moment: Moment, *, cancels: bool, waits: bool
+    ) -> None:
+        """While a request is on its way its run is cancelled, or followed up; then its answer comes."""
+        asked = self.asked(self.founder(who), "own", workflow, door, "human", 2, has_key=False)
+        town = self.here
+        if not asked.token.is_good(town.clock.now()):
+            return
+        town.weather.stop("execute", moment)
+        self.books.said[asked.token.tenant] |= {asked.tag}
+        town.run(self._meddled(asked, cancels=cancels, waits=waits))
+        town.weather.stop_at = None
+
+    async def _meddled(self, asked: Asked, *, cancels: bool, waits: bool) -> None:
+        async with self.here.flowing():
+            calling = asyncio.create_task(called(self.here, asked))
+            stopping = asyncio.create_task(self.here.weather.stopped.wait())
+            await asyncio.wait({calling, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if stopping.done():
+                sql = f"SELECT id FROM executions WHERE input LIKE '%{asked.tag}\"%'"  # noqa: S608
+                [row] = self.here.read(sql)
+                if cancels:
+                    path = f"/executions/{row['id']}/cancel"
+                    self.hear(asked.token, await rest(self.here, asked.token, "POST", path, json={}))
+                if waits:
+                    await self.follow(20)
+                    await self.follow(8)
+                self.books.look(self.here)
+            self.here.weather.goes_on.set()
+            self.here.weather.stopped.set()
+            await stopping
+            self.check_form(await calling)
+        await self.here.breathe()
 
     async def _until_stopped(self, asked: Asked) -> None:
         """Until the call hangs at SIM, or is over."""

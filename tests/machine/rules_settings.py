@@ -46,9 +46,42 @@ class Administering(Stage):
 
     @rule(
         token=at,
-        is_enabled=st.sampled_from((True, True, False)),
-        key=st.sampled_from(("right", "right", "wrong")),
+        what=st.sampled_from(("set up", "wrong key", "on", "off", "remove", "undo", "rotate", "replace")),
+        which=st.integers(1, 5),
     )
+    def change_settings(self, token: int, what: str, which: int) -> None:
+        """Somebody changes the connection, or its key at SIM."""
+        match what:
+            case "set up" | "wrong key":
+                self.set_up(token, "right" if what == "set up" else "wrong", is_enabled=which < 4)
+            case "on" | "off":
+                self.switch(token, is_enabled=what == "on")
+            case "remove":
+                self.remove(token)
+            case "undo":
+                self.undo(token, which)
+            case _:
+                self.rotate_key_at_sim(token)
+                if what == "replace":
+                    self.put_right(token)
+
+    @rule(tenant=at)
+    def put_right(self, tenant: int) -> None:
+        """An administrator sees to it that all is connected, switched on and allowed."""
+        names = list(self.model.tenants)
+        number = tenant % len(names)
+        self.here.weather.is_down = False
+        self.here.sim._scripts.clear()
+        token = len(self.model.tokens) - 1 - number
+        customer = self.model.tenants[self.token(token).tenant]
+        if not self.token(token).is_good(self.here.clock.now()):
+            return
+        if customer.stored_key != customer.right_key or not customer.is_enabled:
+            self.set_up(token, "right", is_enabled=True)
+        for workflow in WORKFLOWS:
+            if tool_name(customer.name, workflow) not in customer.tools:
+                self.allow_workflow(token, workflow, {}, "own")
+
     def set_up(self, token: int, key: str, *, is_enabled: bool) -> None:
         """Somebody connects the tenant's account, with a key that SIM takes or one that it does not."""
         who = self.token(token)
@@ -66,7 +99,6 @@ class Administering(Stage):
         elif told.http == 201:
             tenant.settings_become(key=given, is_enabled=is_enabled)
 
-    @rule(token=at, is_enabled=st.booleans())
     def switch(self, token: int, *, is_enabled: bool) -> None:
         """Somebody switches the integration on or off."""
         who = self.token(token)
@@ -91,7 +123,6 @@ class Administering(Stage):
         if found[0]["newest"] > len(tenant.revisions):
             tenant.revisions.append((is_enabled, False))
 
-    @rule(token=at)
     def remove(self, token: int) -> None:
         """Somebody removes the integration, and its key with it."""
         who = self.token(token)
@@ -102,7 +133,6 @@ class Administering(Stage):
             if told.http == 204:
                 tenant.settings_become(key=None, is_enabled=tenant.is_enabled)
 
-    @rule(token=at, which=st.integers(1, 5))
     def undo(self, token: int, which: int) -> None:
         """Somebody puts an earlier revision in force again."""
         who = self.token(token)
@@ -120,7 +150,6 @@ class Administering(Stage):
             assert told.http == 200, (told, tenant)
             self._switched(tenant, is_enabled=tenant.revisions[which - 1][0])
 
-    @rule(tenant=at)
     def rotate_key_at_sim(self, tenant: int) -> None:
         """Somebody makes a new key in SIM; the stored one opens nothing until it is replaced."""
         names = list(self.model.tenants)

@@ -63,12 +63,22 @@ NONSENSE = {"no_tool_takes_this": 1}
 class Living(Stage):
     """Rules of everything that nobody asked for, and of those who only look."""
 
-    @rule(which=st.sampled_from(FAULTS))
+    @rule(
+        which=st.none() | st.sampled_from(FAULTS),
+        is_down=st.sampled_from((False, False, True)),
+        late=st.integers(0, 1),
+    )
+    def trouble(self, which: tuple[faults.Verb, faults.Fault] | None, late: int, *, is_down: bool) -> None:
+        """SIM or the way there gets worse, or better."""
+        if which is not None:
+            self.break_sim(which)
+        else:
+            self.change_the_weather(late, is_down=is_down)
+
     def break_sim(self, which: tuple[faults.Verb, faults.Fault]) -> None:
         """SIM's next answer of that kind goes wrong."""
         self.here.sim.script(which[1], verb=which[0])
 
-    @rule(is_down=st.booleans(), late=st.integers(0, 1))
     def change_the_weather(self, late: int, *, is_down: bool) -> None:
         """SIM goes away or comes back, or will answer too late."""
         self.here.weather.is_down, self.here.weather.late = is_down, late
@@ -87,15 +97,13 @@ class Living(Stage):
         keeping = Keeping(retention=app.store.retention, clock=clock, retention_days=90, archive=None)
         self.here.run(keeping.run_due())
 
-    @rule()
-    def kill(self) -> None:
-        """The process dies between two requests, and another one begins."""
-        self.here.kill()
-
-    @rule()
-    def quiet_hours(self) -> None:
-        """SIM is back and all is followed to its end."""
-        self.come_to_rest()
+    @rule(dies=st.booleans())
+    def pause_between_requests(self, *, dies: bool) -> None:
+        """The process dies, or SIM is back and all is followed to its end."""
+        if dies:
+            self.here.kill()
+        else:
+            self.come_to_rest()
 
     @rule(token=at, number=st.integers(0, 3))
     def post_event(self, token: int, number: int) -> None:
@@ -126,7 +134,14 @@ class Living(Stage):
                 await performer.perform(job.tenant_id, job.id, job.generation)
         await performer.settle()
 
-    @rule(token=at, path=st.sampled_from(READS))
+    @rule(token=at, what=st.sampled_from((*READS, *ADMIN_READS)), era=st.sampled_from(ERAS))
+    def look_around(self, token: int, what: str, era: Era) -> None:
+        """Somebody reads, through REST or MCP."""
+        if what in READS:
+            self.read(token, what)
+        else:
+            self.read_by_mcp(token, what, era)
+
     def read(self, token: int, path: str) -> None:
         """Somebody reads what is the tenant's; the history is exactly the tenant's rows."""
         who = self.token(token)
@@ -142,7 +157,6 @@ class Living(Stage):
             total = json.loads(told.text[told.text.index("} {") + 2 :])["total"]
             assert total == sum(row["tenant_id"] == who.tenant for row in self.books.rows.values())
 
-    @rule(token=at, tool=st.sampled_from(ADMIN_READS), era=st.sampled_from(ERAS))
     def read_by_mcp(self, token: int, tool: str, era: Era) -> None:
         """The same through MCP."""
         who = self.token(token)

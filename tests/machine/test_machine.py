@@ -19,7 +19,7 @@ from tests.machine.rules_world import Living
 if TYPE_CHECKING:
     from unittest import TestCase
 
-EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "30"))
 STEPS = int(os.environ.get("MACHINE_STEPS", "30"))
 PHASES = [Phase.explicit, Phase.generate, *([Phase.shrink] if "MACHINE_SHRINKS" in os.environ else [])]
 """A day has few steps, and living through it again and again costs more than reading one that went wrong."""
