@@ -268,9 +268,9 @@ class Calling(Stage):
             await asyncio.wait({calling, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if stopping.done():
                 sql = f"SELECT id FROM executions WHERE input LIKE '%{asked.tag}\"%'"  # noqa: S608
-                [row] = self.here.read(sql)
-                if cancels:
-                    path = f"/executions/{row['id']}/cancel"
+                rows = self.here.read(sql)  # none, when what stands still is an earlier call's new attempt
+                if cancels and rows:
+                    path = f"/executions/{rows[0]['id']}/cancel"
                     self.hear(asked.token, await rest(self.here, asked.token, "POST", path, json={}))
                 if waits:
                     await self.follow(20)
