@@ -11,7 +11,7 @@ import anyio
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from sim_mcp.model.principal import Permission
+from sim_mcp.model.principal import ALL_PERMISSIONS, Permission
 from sim_mcp.sim.fake.faults import Verb
 from tests.machine.doors import called, rest
 from tests.machine.model import TENANTS, WORKFLOWS, Asked
@@ -85,6 +85,18 @@ class Calling(Stage):
         """The number of a token that may do everything, as each tenant got one at the start."""
         return len(self.model.tokens) - 1 - number % len(self.model.tenants)
 
+    @rule(who=at, workflow=workflows, door=doors, is_revoked=st.booleans())
+    def call_too_late(self, who: int, workflow: str, door: str, *, is_revoked: bool) -> None:
+        """Somebody calls, and once more when the token has run out or was revoked."""
+        tenant = self.token(self.founder(who)).tenant
+        self.give_token(tenant, ALL_PERMISSIONS, lasts_s=7200)
+        self.make(self.asked(0, "own", workflow, door, "human", 2, has_key=True))
+        if is_revoked:
+            self.revoke(self.token(0), tenant)
+        else:
+            self.here.clock.advance(7200)
+        self.make(self.asked(0, "own", workflow, door, "human", 2, has_key=True))
+
     def asked(
         self,
         token: int,
@@ -136,15 +148,23 @@ class Calling(Stage):
             asked = replace(asked, arguments={**asked.arguments, **marked})
         self.make(asked)
 
-    @rule(token=at, which=at, is_own=st.booleans(), fits=st.sampled_from([True, True, True, False]))
-    def answer_a_pause(self, token: int, which: int, *, is_own: bool, fits: bool) -> None:
+    @rule(
+        token=at,
+        which=at,
+        by=st.sampled_from(("anybody", "founder", "clerk")),
+        fits=st.sampled_from([True, True, True, False]),
+    )
+    def answer_a_pause(self, token: int, which: int, by: str, *, fits: bool) -> None:
         """Somebody answers a paused execution: who may, who may not, and who is of another tenant."""
         paused = [row for row in self.books.rows.values() if row["status"] == "paused"]
         if not paused:
             return
         row, who = paused[-1 - which % len(paused)], self.token(token)
-        if is_own:
+        if by == "founder":
             who = self.token(self.founder([*self.model.tenants].index(row["tenant_id"])))
+        elif by == "clerk":
+            self.give_token(row["tenant_id"], frozenset({Permission.EDIT, Permission.VIEW}), lasts_s=None)
+            who = self.token(0)
         run = self.here.sim.runs.get(row["run_id"])
         assert run is not None
         taken = run.resumes
@@ -221,19 +241,25 @@ class Calling(Stage):
         if repeats and has_key:
             self.make(asked)
 
-    @rule(who=at, workflow=workflows, door=doors, moment=moments, cancels=st.booleans(), waits=st.booleans())
-    def meddle_in_a_call(
-        self, who: int, workflow: str, door: str, moment: Moment, *, cancels: bool, waits: bool
-    ) -> None:
+    @rule(
+        who=at,
+        workflow=workflows,
+        door=doors,
+        cancels=st.sampled_from((True, True, False)),
+        waits=st.booleans(),
+    )
+    def meddle_in_calls(self, who: int, workflow: str, door: str, *, cancels: bool, waits: bool) -> None:
         """While a request is on its way its run is cancelled, or followed up; then its answer comes."""
-        asked = self.asked(self.founder(who), "own", workflow, door, "human", 2, has_key=False)
         town = self.here
-        if not asked.token.is_good(town.clock.now()):
-            return
-        town.weather.stop("execute", moment)
-        self.books.said[asked.token.tenant] |= {asked.tag}
-        town.run(self._meddled(asked, cancels=cancels, waits=waits))
-        town.weather.stop_at = None
+        for moment in ("before", "after"):
+            asked = self.asked(self.founder(who), "own", workflow, door, "human", 2, has_key=False)
+            if not asked.token.is_good(town.clock.now()):
+                return
+            town.weather.stop("execute", moment)
+            self.books.said[asked.token.tenant] |= {asked.tag}
+            town.run(self._meddled(asked, cancels=cancels, waits=waits))
+            town.weather.stop_at = None
+            self.the_contract_holds()
 
     async def _meddled(self, asked: Asked, *, cancels: bool, waits: bool) -> None:
         async with self.here.flowing():
@@ -242,14 +268,15 @@ class Calling(Stage):
             await asyncio.wait({calling, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if stopping.done():
                 sql = f"SELECT id FROM executions WHERE input LIKE '%{asked.tag}\"%'"  # noqa: S608
-                [row] = self.here.read(sql)
-                if cancels:
-                    path = f"/executions/{row['id']}/cancel"
+                rows = self.here.read(sql)  # none, when what stands still is an earlier call's new attempt
+                if cancels and rows:
+                    path = f"/executions/{rows[0]['id']}/cancel"
                     self.hear(asked.token, await rest(self.here, asked.token, "POST", path, json={}))
                 if waits:
                     await self.follow(20)
                     await self.follow(8)
                 self.books.look(self.here)
+                self.here.clock.advance(3)  # so that whatever is written once more is written differently
             self.here.weather.goes_on.set()
             self.here.weather.stopped.set()
             await stopping

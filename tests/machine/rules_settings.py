@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from sim_mcp.model.errors import Disabled, Forbidden, NotConfigured, NotFound, SimError, SimMcpError
-from sim_mcp.model.principal import Permission, TenantId
-from sim_mcp.sim.fake import workflow_id
+from sim_mcp.model.principal import Permission
+from sim_mcp.sim.fake import faults, workflow_id
 from tests.machine.doors import Told, rest
 from tests.machine.model import TENANTS, WORKFLOWS, Tenant, Token, tool_name
-from tests.machine.stage import Stage, at, permission_sets
+from tests.machine.rules_calls import Calling, doors, workflows
+from tests.machine.stage import at, permission_sets
 
 FIELDS: tuple[dict[str, Any], ...] = (
     {},
@@ -27,7 +28,7 @@ FIELDS: tuple[dict[str, Any], ...] = (
 )
 
 
-class Administering(Stage):
+class Administering(Calling):
     """Rules of administrators."""
 
     @rule(tenant=at, permissions=permission_sets, lasts_s=st.sampled_from((None, 900.0, 7200.0, 86_400.0)))
@@ -39,10 +40,7 @@ class Administering(Stage):
     @rule(token=at, by=at)
     def revoke_token(self, token: int, by: int) -> None:
         """A token is revoked by its own tenant; another tenant cannot."""
-        which, tenant = self.token(token), self.token(by).tenant
-        done = self.here.run(self.here.app.tokens.revoke(TenantId(tenant), which.id))
-        assert done == (tenant == which.tenant and not which.is_revoked)
-        which.is_revoked = which.is_revoked or done
+        self.revoke(self.token(token), self.token(by).tenant)
 
     @rule(
         token=at,
@@ -72,7 +70,7 @@ class Administering(Stage):
         number = tenant % len(names)
         self.here.weather.is_down = False
         self.here.sim._scripts.clear()
-        token = len(self.model.tokens) - 1 - number
+        token = self.founder(number)
         customer = self.model.tenants[self.token(token).tenant]
         if not self.token(token).is_good(self.here.clock.now()):
             return
@@ -81,6 +79,20 @@ class Administering(Stage):
         for workflow in WORKFLOWS:
             if tool_name(customer.name, workflow) not in customer.tools:
                 self.allow_workflow(token, workflow, {}, "own")
+
+    @rule(tenant=at, workflow=workflows, door=doors, is_cut=st.booleans())
+    def lose_an_answer(self, tenant: int, workflow: str, door: str, *, is_cut: bool) -> None:
+        """SIM runs a call, its answer is lost, and it is made again, perhaps after the account was gone."""
+        self.put_right(tenant)
+        token = self.founder(tenant)
+        self.here.sim.script(faults.LostAnswer(), verb="execute")
+        asked = self.asked(token, "own", workflow, door, "human", 2, has_key=True)
+        self.make(asked)
+        if is_cut:
+            self.remove(token)
+            self.here.run(self.follow(20))
+            self.put_right(tenant)
+        self.make(asked)
 
     def set_up(self, token: int, key: str, *, is_enabled: bool) -> None:
         """Somebody connects the tenant's account, with a key that SIM takes or one that it does not."""

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant
 
-from sim_mcp.model.principal import ALL_PERMISSIONS, Permission
+from sim_mcp.model.principal import ALL_PERMISSIONS, Permission, TenantId
 from tests.machine import invariants as must
 from tests.machine.doors import Told
 from tests.machine.model import AT_SIM, HTTP_STATUS, TENANTS, WORKFLOWS, Asked, Model, Token, Tool, tool_name
@@ -60,6 +60,7 @@ class Stage(RuleBasedStateMachine):
         self.town = Town(keys, v2_enabled=v2_enabled)
         for name in self.model.tenants:
             self.give_token(name, ALL_PERMISSIONS, lasts_s=None)
+            self.do(self._keep_secret(name))
         for name in TENANTS[:2]:
             self.do(self._connect(name))
             for workflow in WORKFLOWS:
@@ -110,6 +111,12 @@ class Stage(RuleBasedStateMachine):
         )
         self.model.tokens.append(Token(id=made.id, secret=secret, principal=who, expires_at=ends_at))
         self.model.secrets[secret] = tenant
+
+    def revoke(self, which: Token, tenant: str) -> None:
+        """Somebody of `tenant` revokes the token, which works if it is theirs and was not done before."""
+        done = self.here.run(self.here.app.tokens.revoke(TenantId(tenant), which.id))
+        assert done == (tenant == which.tenant and not which.is_revoked)
+        which.is_revoked = which.is_revoked or done
 
     async def allow(self, token: Token, workflow: str, fields: dict[str, Any]) -> None:
         """Put a workflow of the token's tenant on its list."""
@@ -234,6 +241,9 @@ class Stage(RuleBasedStateMachine):
         token = next(each for each in self.model.tokens if each.tenant == tenant)
         await self.here.app.administration.set_up(token.principal, api_key=customer.right_key)
         customer.settings_become(key=customer.right_key, is_enabled=True)
+
+    async def _keep_secret(self, tenant: str) -> None:
+        token = next(each for each in self.model.tokens if each.tenant == tenant)
         secret = f"portal-secret-of-{tenant}-Wa1iRo0pTg8u"
         self.model.secrets[secret] = tenant
         await self.here.app.bindings.put(token.principal, "portal", secret)

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.machine.rules_calls import Calling
 from tests.machine.rules_settings import Administering
 from tests.machine.rules_world import Living
 
@@ -22,7 +21,7 @@ PHASES = [Phase.explicit, Phase.generate, *([Phase.shrink] if "MACHINE_SHRINKS" 
 """A day has few steps, and living through it again and again costs more than reading one that went wrong."""
 
 
-class Days(Calling, Administering, Living):
+class Days(Administering, Living):
     """All rules together."""
 
 
