@@ -51,7 +51,7 @@ async def compare(store: Store, name: str, executions: int) -> float:
     worst = 0.0
     for label, matching in FILTERS.items():
         heard = Eavesdropper(store.database)
-        history = type(store.executions)(heard)
+        history = type(store.executions)(heard, store.executions.chain)
         deep = min(PAGE * DEPTH, executions // 2)
         for cursor in (None, cursor_after(deep, executions)):
             await history.page(ACME, None, matching, limit=PAGE, cursor=cursor)

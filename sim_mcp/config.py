@@ -130,6 +130,12 @@ class Settings(BaseSettings):
         description="Seconds that a tool call without progress reporting holds the client before it "
         "answers `still running` (1 to 3600).",
     )
+    audit_durability: Literal["process", "power"] = Field(
+        default="process",
+        description="What the rows of an embedded database survive once they are written: `process` = the "
+        "death of the process; `power` = also that of the machine, for a sync of the disk with each write. "
+        "PostgreSQL decides by its own `synchronous_commit`.",
+    )
     retention_days: int = Field(
         default=90,
         ge=0,

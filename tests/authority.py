@@ -172,6 +172,8 @@ VERBS: Mapping[str, Verb | None] = {
     "db check": None,
     "db purge": None,
     "db copy": None,
+    "audit verify": None,
+    "audit export": None,
     "config": None,
 }
 """Contract section 3; `None` for verbs that act for nobody's tenant."""

@@ -81,6 +81,7 @@ REQUIREMENTS: dict[str, str] = {
     "F4": "frontier 4: a paused run is a result of its own, answered by who may",
     "F7": "frontier 7: a tool whose workflow changed in a breaking way is held until it is approved",
     "F8": "frontier 8: one broken tool hides no other, and says why it is held back",
+    "F10": "frontier 10: executions chained by hash, verified and exported; nothing runs unrecorded",
     "F12": "frontier 12: budgets of executions and cost, refused before the run",
     "F13": "frontier 13: large outputs are bounded for the model, paged, and nothing of them is lost",
     "F14": "frontier 14: inputs bound to tenant, caller, fixed values and secrets",

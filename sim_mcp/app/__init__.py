@@ -1,6 +1,6 @@
 """Opens, wires and closes everything. The doors import from here what they need of the rooms below."""
 
-from sim_mcp.app.opening import open_app, open_sealer
+from sim_mcp.app.opening import looking_sealer, open_app, open_sealer
 from sim_mcp.app.rooms import App, Facts, Needs, Seams
 from sim_mcp.gateway import (
     Budget,
@@ -30,5 +30,5 @@ __all__ = [
     "Accepted", "App", "Budget", "Discovery", "Ends", "ExecutionFilter", "Facts", "IssuedLink", "JobPage",
     "Needs", "Page", "Plan", "Preview", "Progress", "Reason", "Review", "ScheduleView", "Seams", "SeenLink",
     "Sender", "SetupReport", "SimHealth", "TenantMetrics", "TenantStatus", "Ticket", "Tickets", "Timeline",
-    "Usage", "UsualDuration", "Validation", "Watch", "open_app", "open_sealer", "sign",
+    "Usage", "UsualDuration", "Validation", "Watch", "looking_sealer", "open_app", "open_sealer", "sign",
 ]  # fmt: skip

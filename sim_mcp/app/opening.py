@@ -47,6 +47,7 @@ async def open_app(
                 clock=outside.clock,
                 new_id=outside.new_id,
                 only_look=wants.only_looks,
+                survives_power_loss=settings.audit_durability == "power",
             )
         )
         tenancy = Tenancy(

@@ -23,7 +23,7 @@ from sim_mcp.model.principal import Permission, Principal
 if TYPE_CHECKING:
     from sim_mcp.app import App
     from sim_mcp.config import Settings
-    from sim_mcp.store import Store
+    from sim_mcp.store import Sealer, Store
 
 T = TypeVar("T")
 
@@ -74,6 +74,7 @@ def purge(
 
     Executions are archived first when SIM_MCP_RETENTION_ARCHIVE_DIR is set. A worker does it every hour.
     """
+    from sim_mcp.app import open_sealer
     from sim_mcp.gateway import Keeping, Purged
 
     settings = read_settings(config)
@@ -91,7 +92,8 @@ def purge(
         )
         return await (keeping.preview(before) if dry_run else keeping.purge(before))
 
-    purged = _with_store(delete, settings, migrate=True)
+    # The real keys: what is purged is noted in the audit chain, under its sealed key.
+    purged = _with_store(delete, settings, migrate=True, sealer=open_sealer(settings))
     if as_json:
         files: list[Json] = [str(file) for file in purged.files]
         counts: dict[str, Json] = {**purged.counts}
@@ -161,6 +163,7 @@ def rotate(*, as_json: AsJson = False, config: Config = None) -> None:
         await app.store.jobs.reseal_all()
         await app.store.events.reseal_all()
         await app.store.tool_secrets.reseal_all()
+        await app.store.audit_keys.reseal_all()
         await app.store.claims.reseal_all()  # first: the other one ends with an error for a lost key
         return await app.store.integrations.reseal_all()
 
@@ -171,16 +174,21 @@ def rotate(*, as_json: AsJson = False, config: Config = None) -> None:
         say(f"Sealed {resealed} SIM keys anew; all are under the newest encryption key now.")
 
 
-def _with_store(work: Callable[[Store], Awaitable[T]], settings: Settings, *, migrate: bool) -> T:
-    """Run `work` on the bare store: no SIM, no background work, no key file."""
+def _with_store(
+    work: Callable[[Store], Awaitable[T]],
+    settings: Settings,
+    *,
+    migrate: bool,
+    sealer: Sealer | None = None,
+) -> T:
+    """Run `work` on the bare store: no SIM, no background work; without `sealer` no key file either."""
     from sim_mcp.store import Sealer, open_store
 
     async def opened() -> T:
-        # A key of the moment: these verbs neither seal nor unseal, and must not make the real key.
-        sealer = Sealer([secrets.token_bytes(32)])
         async with open_store(
             settings.store_url,
-            sealer=sealer,
+            # A key of the moment, for verbs that neither seal nor unseal: they must not make the real key.
+            sealer=sealer or Sealer([secrets.token_bytes(32)]),
             clock=SystemClock(),
             new_id=lambda: str(uuid.uuid4()),
             migrate=migrate,

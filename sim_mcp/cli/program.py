@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from sim_mcp import __version__
+from sim_mcp.cli.audit import audit_verbs
 from sim_mcp.cli.call import call
 from sim_mcp.cli.client_config import client_config
 from sim_mcp.cli.dashboard import dashboard
@@ -53,6 +54,7 @@ def build() -> typer.Typer:
     program.add_typer(job_verbs(), name="jobs")
     program.add_typer(token_verbs(), name="token")
     program.add_typer(database_verbs(), name="db")
+    program.add_typer(audit_verbs(), name="audit")
     program.add_typer(key_verbs(), name="keys")
     return program
 

@@ -3,6 +3,7 @@
 from sim_mcp.gateway.administration import Administration, SetupReport
 from sim_mcp.gateway.allowance import Allowance, Budget, TenantLimits
 from sim_mcp.gateway.approvals import Approvals, Review
+from sim_mcp.gateway.audit_export import Digest, check_export, exported, public_key
 from sim_mcp.gateway.bindings import Bindings
 from sim_mcp.gateway.call import Gateway
 from sim_mcp.gateway.checkup import Checkup
@@ -24,9 +25,9 @@ from sim_mcp.gateway.tickets import Ticket, Tickets
 
 __all__ = [
     "Administration", "Allowance", "Approvals", "Bindings", "Budget", "Checkup", "Corridor", "Curation",
-    "Discovery", "Ends", "Follower", "Gateway", "IssuedLink", "Keeping", "MetricsDesk", "Pace", "Plan",
-    "Planner", "ProcessKey", "Progress", "Purged", "Review", "Runs", "SeenLink", "SetupDesk", "SetupReport",
-    "SimHealth", "StatusDesk", "TaskDesk", "Tenancy", "TenantLimits", "TenantMetrics", "TenantStatus",
-    "Ticket", "Tickets", "Timeline", "Usage", "UsualDuration", "Validation", "Watch", "complaint", "halves",
-    "remedy_for",
+    "Digest", "Discovery", "Ends", "Follower", "Gateway", "IssuedLink", "Keeping", "MetricsDesk", "Pace",
+    "Plan", "Planner", "ProcessKey", "Progress", "Purged", "Review", "Runs", "SeenLink", "SetupDesk",
+    "SetupReport", "SimHealth", "StatusDesk", "TaskDesk", "Tenancy", "TenantLimits", "TenantMetrics",
+    "TenantStatus", "Ticket", "Tickets", "Timeline", "Usage", "UsualDuration", "Validation", "Watch",
+    "check_export", "complaint", "exported", "halves", "public_key", "remedy_for",
 ]  # fmt: skip

@@ -124,7 +124,7 @@ class Audit:
 
     async def note_cost(self, execution: Execution, cost: float) -> None:
         """Write down what the settled run cost."""
-        await self._executions.note_cost(execution.tenant_id, execution.id, cost)
+        await self._executions.note_cost(execution.tenant_id, execution.id, cost, at=self._clock.now())
 
     async def begin_attempt(
         self, execution: Execution, *, run_id: RunId, attempt: int, settings_revision: int

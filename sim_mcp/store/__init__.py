@@ -1,5 +1,7 @@
 """The store: everything that outlives the process, and the only SQL."""
 
+from sim_mcp.store.audit_keys import AuditKey, AuditKeys
+from sim_mcp.store.audit_trail import AuditTrail, Broken, Linked, Verdict
 from sim_mcp.store.changes import Change, ChangeKind
 from sim_mcp.store.claims import ATTACHED, KEY_HELD_FOR, Claim, Claims
 from sim_mcp.store.copying import copy_all
@@ -29,10 +31,11 @@ from sim_mcp.store.tools import StoredTool
 from sim_mcp.store.workers import SILENT_S
 
 __all__ = [
-    "ATTACHED", "KEY_HELD_FOR", "SILENT_S", "Binding", "Change", "ChangeKind", "Claim", "Claims",
-    "ExecutionFilter", "Executions", "FailureCount", "FileFindings", "JobPage", "NewJob", "Outcome", "Page",
-    "Retention", "Sealer", "Sender", "SetupLinks", "SlotCount", "SpentTickets", "Statistics", "Store",
-    "StoredConnection", "StoredSecret", "StoredTool", "Tasks", "Token", "Tokens", "ToolCount",
-    "ToolSecrets", "allow_list_owners", "copy_all", "inspect_file", "is_postgres",
-    "load_or_create_key_file", "open_store", "parse_keys", "sqlite_path", "stored_connections",
+    "ATTACHED", "KEY_HELD_FOR", "SILENT_S", "AuditKey", "AuditKeys", "AuditTrail", "Binding", "Broken",
+    "Change", "ChangeKind", "Claim", "Claims", "ExecutionFilter", "Executions", "FailureCount",
+    "FileFindings", "JobPage", "Linked", "NewJob", "Outcome", "Page", "Retention", "Sealer", "Sender",
+    "SetupLinks", "SlotCount", "SpentTickets", "Statistics", "Store", "StoredConnection", "StoredSecret",
+    "StoredTool", "Tasks", "Token", "Tokens", "ToolCount", "ToolSecrets", "Verdict", "allow_list_owners",
+    "copy_all", "inspect_file", "is_postgres", "load_or_create_key_file", "open_store", "parse_keys",
+    "sqlite_path", "stored_connections",
 ]  # fmt: skip

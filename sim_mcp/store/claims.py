@@ -29,14 +29,20 @@ if TYPE_CHECKING:
 KEY_HELD_FOR = timedelta(hours=24)
 """How long an idempotency key stays in use, counted from the creation of the row that holds it.
 
-No claim is held for longer.
+A caller's key stays in use for as long as its call is not over: a clock that was set forward must not run it
+twice. No other claim is held for longer.
 """
 ATTACHED = "attach:"
 """How the names of claims begin that were made for equal calls, not for a caller's key."""
 
 _HELD = """
 SELECT tenant_id, id, organization_id, key_digest FROM executions
-WHERE key_digest IS NOT NULL AND created_at > ?
+WHERE key_digest IS NOT NULL AND (created_at > ? OR finished_at IS NULL)
+"""
+_HOLDER = """
+SELECT * FROM executions WHERE tenant_id = ? AND key_claim = ?
+  AND (created_at > ? OR (finished_at IS NULL AND key_claim NOT LIKE 'attach:%'))
+LIMIT 1
 """
 
 
@@ -44,7 +50,8 @@ WHERE key_digest IS NOT NULL AND created_at > ?
 class Claim:
     """What a call asks for: to be the only one of its tenant under `name`.
 
-    Made by `Claims.claim`. A hold of a row that was created at `outdated_at` or before counts no more.
+    Made by `Claims.claim`. A hold of a row that was created at `outdated_at` or before counts no more, but
+    for a caller's key whose call is not over.
     """
 
     name: str
@@ -72,8 +79,7 @@ class Claims:
     ) -> Holder | None:
         """The execution that has held `name` for less than `held_for`, or `None` when there is none."""
         row = await self.database.fetch_one(
-            "SELECT * FROM executions WHERE tenant_id = ? AND key_claim = ? AND created_at > ? LIMIT 1",
-            [tenant_id, name, columns.micros(self._outdated_at(held_for))],
+            _HOLDER, [tenant_id, name, columns.micros(self._outdated_at(held_for))]
         )
         return None if row is None else Holder(from_row(row), self._digest(row))
 

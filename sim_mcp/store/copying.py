@@ -32,6 +32,9 @@ TABLES = (
     "workers",
     "tool_locks",
     "tool_secrets",
+    "audit_links",
+    "audit_anchors",
+    "audit_keys",
 )
 """All tables but the record of migrations. A test holds the list against the schema."""
 _SEEDED = ("counters", "sim_budget")

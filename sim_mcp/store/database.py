@@ -66,11 +66,11 @@ class Transaction(Statements, Protocol):
 class Database(Statements, Protocol):
     """An open database. Safe to share among all tasks of one event loop."""
 
-    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+    def transaction(self, *, turn: str | None = None) -> AbstractAsyncContextManager[Transaction]:
         """Everything said inside commits on a clean exit; an error or a cancellation undoes it all.
 
-        Writers wait for each other, so a value read inside is still true when it is written back.
-        Must not be nested.
+        Writers wait for each other, so a value read inside is still true when it is written back. With
+        `turn` they may wait only for those of the same turn. Must not be nested.
         """
         ...
 

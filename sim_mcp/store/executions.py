@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sim_mcp.model.execution import Execution, ExecutionId, PauseAnswer, Status, may_precede
+from sim_mcp.model.execution import Execution, ExecutionId, Status, may_precede
 from sim_mcp.store import columns
+from sim_mcp.store.audit_chain import AuditChain
 from sim_mcp.store.claims import ATTACHED
-from sim_mcp.store.execution_rows import Outcome, answers_text, error_text, to_row
+from sim_mcp.store.execution_rows import Outcome, error_text, to_row
 from sim_mcp.store.follow_ups import FollowUps
 from sim_mcp.store.history import ExecutionHistory
+from sim_mcp.store.pause_answers import PauseAnswers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,22 +29,27 @@ _UNLESS_CLAIMED = " ON CONFLICT (tenant_id, key_claim) WHERE key_claim IS NOT NU
 _FREE_OUTDATED = """
 UPDATE executions SET key_claim = NULL, key_digest = NULL
 WHERE tenant_id = ? AND key_claim = ? AND created_at <= ?
+  AND (finished_at IS NOT NULL OR key_claim LIKE 'attach:%')
 """
 
 _COUNT_REFUSAL = (
     " ON CONFLICT (tenant_id, window_key) WHERE window_key IS NOT NULL"
     " DO UPDATE SET refusals = executions.refusals + 1, finished_at = excluded.finished_at"
-    " RETURNING id"
+    " RETURNING *"
 )
+_RETURNING = " RETURNING *"
 
 
 @dataclass(frozen=True, slots=True)
-class Executions(ExecutionHistory, FollowUps):
+class Executions(ExecutionHistory, FollowUps, PauseAnswers):
     """The audit log. Every change is one statement, guarded by the status it needs to find.
 
     A method that returns `bool` answers `False`, having changed nothing, when the row is unknown,
-    another tenant's, or in a status that does not allow the change. None of them retries.
+    another tenant's, or in a status that does not allow the change. None of them retries. What closes
+    a row links it into the tenant's chain in the same transaction.
     """
+
+    chain: AuditChain
 
     async def open(
         self,
@@ -142,7 +149,9 @@ class Executions(ExecutionHistory, FollowUps):
             changed["pauses"] = None
         elif outcome is not None:
             changed["pauses"] = columns.maybe_json_text(outcome.pauses)
-        moved = await self._change(tenant_id, execution_id, changed, allowed=may_precede(to))
+        moved = await self._change(
+            tenant_id, execution_id, changed, allowed=may_precede(to), closed_at=at if to.is_final else None
+        )
         if moved and to is Status.CANCELLED and not frees_key:
             await self._detach(tenant_id, execution_id)
         return moved
@@ -174,40 +183,6 @@ class Executions(ExecutionHistory, FollowUps):
         unfinished = [status for status in Status if not status.is_final]
         return await self._change(tenant_id, execution_id, changed, allowed=unfinished)
 
-    async def begin_answer(
-        self, execution: Execution, answer: PauseAnswer, *, follow_up_at: datetime
-    ) -> bool:
-        """Note, before it is sent to SIM, that `answer` lets the paused `execution` go on.
-
-        Of any number of callers that saw the same row one wins: the row is `processing` from then on,
-        to be looked at by `follow_up_at` should the winner die.
-        """
-        touched = await self.database.execute(
-            "UPDATE executions SET status = ?, answers = ?, pauses = NULL, looks = 0, follow_up_at = ?"
-            " WHERE tenant_id = ? AND id = ? AND status = ? AND COALESCE(answers, '') = ?",
-            [
-                *(Status.PROCESSING, answers_text([*execution.answers, answer])),
-                columns.micros(follow_up_at),
-                *(execution.tenant_id, execution.id, Status.PAUSED),
-                answers_text(execution.answers) or "",
-            ],
-        )
-        return touched == 1
-
-    async def undo_answer(self, execution: Execution, *, follow_up_at: datetime) -> bool:
-        """Take back `begin_answer`: SIM surely did not take it, so `execution` (as seen before) waits on."""
-        touched = await self.database.execute(
-            "UPDATE executions SET status = ?, answers = ?, pauses = ?, follow_up_at = ?"
-            " WHERE tenant_id = ? AND id = ? AND status = ?",
-            [
-                *(Status.PAUSED, answers_text(execution.answers)),
-                columns.maybe_json_text(execution.pauses),
-                columns.micros(follow_up_at),
-                *(execution.tenant_id, execution.id, Status.PROCESSING),
-            ],
-        )
-        return touched == 1
-
     async def sealed_secrets(self, tenant_id: TenantId, execution_id: ExecutionId) -> str | None:
         """What `open` or `keep_secrets` sealed into an unfinished row."""
         row = await self.database.fetch_one(
@@ -223,12 +198,18 @@ class Executions(ExecutionHistory, FollowUps):
         )
         return touched == 1
 
-    async def note_cost(self, tenant_id: TenantId, execution_id: ExecutionId, cost: float) -> bool:
-        """Note what SIM said afterwards that the run of a row cost."""
-        touched = await self.database.execute(
-            "UPDATE executions SET cost = ? WHERE tenant_id = ? AND id = ?", [cost, tenant_id, execution_id]
+    async def note_cost(
+        self, tenant_id: TenantId, execution_id: ExecutionId, cost: float, *, at: datetime
+    ) -> bool:
+        """Note, at `at`, what SIM said afterwards that the run of a row cost. `False`: that is known."""
+        noted = await self.chain.close(
+            "UPDATE executions SET cost = ? WHERE tenant_id = ? AND id = ? AND (cost IS NULL OR cost <> ?)"
+            " RETURNING *",
+            [cost, tenant_id, execution_id, cost],
+            tenant_id=tenant_id,
+            linked_at=columns.micros(at),
         )
-        return touched == 1
+        return noted is not None
 
     async def request_cancel(self, tenant_id: TenantId, execution_id: ExecutionId, at: datetime) -> bool:
         """Note that somebody wants the unfinished execution cancelled. The first request's time stays."""
@@ -251,13 +232,13 @@ class Executions(ExecutionHistory, FollowUps):
         if not execution.status.is_final:
             raise ValueError("a refusal is settled when it is recorded")
         row = to_row(execution, follow_up_at=None, window_key=window_key)
-        row["finished_at"] = columns.micros(execution.finished_at or execution.created_at)
-        if window_key is None:
-            await self.database.execute(_insert(row), [*row.values()])
-            return execution.id
-        async with self.database.transaction() as transaction:
-            counted = await transaction.fetch_one(_insert(row) + _COUNT_REFUSAL, [*row.values()])
-        return execution.id if counted is None else ExecutionId(columns.text(counted, "id"))
+        finished_at = columns.micros(execution.finished_at or execution.created_at)
+        row["finished_at"] = finished_at
+        counting = _RETURNING if window_key is None else _COUNT_REFUSAL
+        recorded = await self.chain.close(
+            _insert(row) + counting, [*row.values()], tenant_id=execution.tenant_id, linked_at=finished_at
+        )
+        return execution.id if recorded is None else ExecutionId(columns.text(recorded, "id"))
 
     async def _detach(self, tenant_id: TenantId, execution_id: ExecutionId) -> None:
         """Let equal calls run again after a cancelled one; a caller's own key keeps its answer."""
@@ -274,6 +255,7 @@ class Executions(ExecutionHistory, FollowUps):
         changed: Mapping[str, Value],
         *,
         allowed: Iterable[Status],
+        closed_at: datetime | None = None,
     ) -> bool:
         statuses = sorted(allowed)
         sql = "".join(
@@ -285,8 +267,13 @@ class Executions(ExecutionHistory, FollowUps):
                 ")",
             ]
         )
-        touched = await self.database.execute(sql, [*changed.values(), tenant_id, execution_id, *statuses])
-        return touched == 1
+        values: list[Value] = [*changed.values(), tenant_id, execution_id, *statuses]
+        if closed_at is None:
+            return await self.database.execute(sql, values) == 1
+        closed = await self.chain.close(
+            sql + _RETURNING, values, tenant_id=tenant_id, linked_at=columns.micros(closed_at)
+        )
+        return closed is not None
 
 
 def _insert(row: Mapping[str, Value]) -> str:

@@ -2,7 +2,8 @@
 
 The seam promises that what a transaction has read is still true when it writes. Each transaction therefore
 holds one advisory lock of the database while it lasts; single statements carry their guards and need none.
-Transactions here are short and few (settings, events, looks); calls are written by single statements.
+Transactions here are short and few (settings, events, looks). Calls are opened by single statements; what
+closes them takes turns only among the closings of one tenant, whose chain it makes longer.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ CONNECT_WITHIN_S = 10.0
 LOCK_WITHIN_S = 30.0
 _TURN = 0x51A_3C9
 """The advisory lock of transactions: any number that nobody else on this database takes."""
+_TURN_OF_SOME = 0x51A_3CA
+"""The same for transactions that take turns among a few only."""
 
 _BELL = "sim_mcp_changes"
 
@@ -90,7 +93,7 @@ class PostgresDatabase:
         return _count(status)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncGenerator[Transaction]:
+    async def transaction(self, *, turn: str | None = None) -> AsyncGenerator[Transaction]:
         """Commit on a clean exit; roll back on an error or a cancellation."""
         with _Translated():
             connection = await self._opened().acquire()
@@ -100,7 +103,12 @@ class PostgresDatabase:
                 await began.start()
             try:
                 with _Translated():
-                    await connection.execute("SELECT pg_advisory_xact_lock($1)", _TURN)
+                    if turn is None:
+                        await connection.execute("SELECT pg_advisory_xact_lock($1)", _TURN)
+                    else:
+                        await connection.execute(
+                            "SELECT pg_advisory_xact_lock($1, hashtext($2))", _TURN_OF_SOME, turn
+                        )
                 yield _Transaction(connection)
                 with _Translated(), anyio.CancelScope(shield=True):
                     await began.commit()

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sim_mcp.model.execution import Execution
+    from sim_mcp.store.audit_chain import AuditChain
     from sim_mcp.store.database import Database
 
 BATCH = 500
@@ -44,6 +45,7 @@ class Retention:
     """What is old, of all tenants. Unfinished executions and open jobs are never old. Operator's view."""
 
     database: Database
+    chain: AuditChain
 
     async def claim(self, now: datetime, *, not_since: datetime) -> bool:
         """Whether the caller is the one to purge at `now`: nobody has done so since `not_since`."""
@@ -64,15 +66,22 @@ class Retention:
         return tuple(from_row(row) for row in rows)
 
     async def forget(self, executions: Sequence[Execution]) -> int:
-        """Delete exactly these, as long as they are final; how many went."""
+        """Delete exactly these, as long as they are final; how many went. The chain is told."""
         if not executions:
             return 0
         pairs = " OR ".join(["(tenant_id = ? AND id = ?)"] * len(executions))
         values = [part for each in executions for part in (each.tenant_id, each.id)]
-        return await self.database.execute(
-            f"DELETE FROM executions WHERE finished_at IS NOT NULL AND ({pairs})",  # noqa: S608 - marks only
-            values,
-        )
+        by_tenant: dict[str, set[str]] = {}
+        async with self.database.transaction() as transaction:
+            gone = await transaction.fetch_all(
+                f"DELETE FROM executions WHERE finished_at IS NOT NULL AND ({pairs}) RETURNING tenant_id, id",  # noqa: S608 - marks only
+                values,
+            )
+            for row in gone:
+                by_tenant.setdefault(columns.text(row, "tenant_id"), set()).add(columns.text(row, "id"))
+            for tenant_id, ids in by_tenant.items():
+                await self.chain.forget(transaction, tenant_id, ids)
+        return len(gone)
 
     async def purge(self, kind: str, before: datetime, *, limit: int = BATCH) -> int:
         """Delete up to `limit` jobs or events that ended before `before`; how many went.

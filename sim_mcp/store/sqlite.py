@@ -43,7 +43,12 @@ _TROUBLES = {
 
 
 async def open_sqlite(
-    path: Path, *, may_create: bool, may_write: bool = True, busy_timeout_s: float = BUSY_TIMEOUT_S
+    path: Path,
+    *,
+    may_create: bool,
+    may_write: bool = True,
+    survives_power_loss: bool = False,
+    busy_timeout_s: float = BUSY_TIMEOUT_S,
 ) -> SqliteDatabase:
     """The database file at `path` (absolute), made with mode 0600 when it is missing and `may_create`.
 
@@ -62,7 +67,7 @@ async def open_sqlite(
     # mode=rw: SQLite itself must never make the file, it would do so with everybody's rights.
     database = SqliteDatabase(f"{path.as_uri()}?mode=rw", busy_timeout_s=busy_timeout_s)
     try:
-        await database.open(may_write=may_write)
+        await database.open(may_write=may_write, survives_power_loss=survives_power_loss)
     except BaseException:
         await database.close()
         raise
@@ -81,7 +86,7 @@ class SqliteDatabase:
         self._readers: list[aiosqlite.Connection] = []
         self._idle: list[aiosqlite.Connection] = []
 
-    async def open(self, *, may_write: bool = True) -> None:
+    async def open(self, *, may_write: bool = True, survives_power_loss: bool = False) -> None:
         """Connect the writer and prepare the file for readers beside it."""
         with _Unbroken():
             self._writer = await self._connect()
@@ -95,8 +100,8 @@ class SqliteDatabase:
             await _switch_to_wal(self._writer)
             # NORMAL: a commit survives the death of the process (kill -9), since it is in the
             # operating system's hands by then. A loss of power may take back the last commits, but
-            # never damages the file; FULL would pay an fsync for each call's row.
-            await self._writer.execute("PRAGMA synchronous = NORMAL")
+            # never damages the file; FULL pays an fsync for each call's row.
+            await self._writer.execute(f"PRAGMA synchronous = {'FULL' if survives_power_loss else 'NORMAL'}")
             # A key that was replaced or removed is overwritten with zeros, not just unlinked.
             await self._writer.execute("PRAGMA secure_delete = FAST")
 
@@ -118,8 +123,9 @@ class SqliteDatabase:
                 return (await self._open_writer().execute(sql, parameters)).rowcount
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncGenerator[Transaction]:
-        """Commit on a clean exit; roll back on an error or a cancellation."""
+    async def transaction(self, *, turn: str | None = None) -> AsyncGenerator[Transaction]:
+        """Commit on a clean exit; roll back on an error or a cancellation. All take turns here."""
+        del turn
         async with self._writing:
             writer = self._open_writer()
             try:

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sim_mcp.model.errors import InvalidInput
+from sim_mcp.store.audit_chain import AuditChain
+from sim_mcp.store.audit_keys import AuditKeys
+from sim_mcp.store.audit_trail import AuditTrail
 from sim_mcp.store.changes import Changes
 from sim_mcp.store.claims import Claims
 from sim_mcp.store.events import Events
@@ -63,6 +66,8 @@ class Store:
     jobs: Jobs
     workers: Workers
     retention: Retention
+    audit_keys: AuditKeys
+    audit_trail: AuditTrail
 
     async def ping(self) -> None:
         """Return when the database answers.
@@ -82,6 +87,7 @@ async def open_store(
     new_id: Callable[[], str],
     migrate: bool = True,
     only_look: bool = False,
+    survives_power_loss: bool = False,
 ) -> AsyncGenerator[Store]:
     """The store at `url`, for as long as the block lasts. Several processes may open the same one.
 
@@ -89,7 +95,8 @@ async def open_store(
     `postgresql://user:password@host/name` (extra `postgres`). With `migrate` a missing file is made
     (mode 0600, its directory 0700) and the tables are brought up to date; without it nothing is created
     and a database that is not up to date is refused. With `only_look` nothing is created, and every
-    write is refused too.
+    write is refused too. `survives_power_loss`: an embedded database syncs the disk with every write;
+    PostgreSQL decides by its own settings.
 
     Raises:
         InvalidInput: for a URL that names no database of this release.
@@ -100,39 +107,51 @@ async def open_store(
     from sim_mcp.store.migrations import upgrade, verify
 
     may_create = migrate and not only_look
-    database = await _open_database(url, may_create=may_create, may_write=not only_look)
+    database = await _open_database(
+        url, may_create=may_create, may_write=not only_look, survives_power_loss=survives_power_loss
+    )
     try:
         if may_create:
             await upgrade(database, clock=clock)
         else:
             await verify(database)
-        yield Store(
-            database=database,
-            integrations=Integrations(database, sealer, clock, new_id),
-            executions=Executions(database),
-            statistics=Statistics(database),
-            claims=Claims(database, sealer, clock),
-            tools=AllowList(database, clock),
-            tool_locks=ToolLocks(database),
-            tool_secrets=ToolSecrets(database, sealer, clock),
-            tokens=Tokens(database, clock, new_id),
-            setup_links=SetupLinks(database, clock, new_id),
-            spent_tickets=SpentTickets(database, clock),
-            tasks=Tasks(database, clock),
-            sim_budget=BudgetWindows(database),
-            changes=Changes(database),
-            mappings=Mappings(database, clock, new_id),
-            events=Events(database, sealer, clock, new_id),
-            schedules=Schedules(database, sealer, clock, new_id),
-            jobs=Jobs(database, sealer),
-            workers=Workers(database),
-            retention=Retention(database),
-        )
+        yield _rooms(database, sealer, clock, new_id)
     finally:
         await database.close()
 
 
-async def _open_database(url: str, *, may_create: bool, may_write: bool) -> Database:
+def _rooms(database: Database, sealer: Sealer, clock: Clock, new_id: Callable[[], str]) -> Store:
+    audit_keys = AuditKeys(database, sealer, clock)
+    chain = AuditChain(database, audit_keys)
+    return Store(
+        database=database,
+        integrations=Integrations(database, sealer, clock, new_id),
+        executions=Executions(database, chain),
+        statistics=Statistics(database),
+        claims=Claims(database, sealer, clock),
+        tools=AllowList(database, clock),
+        tool_locks=ToolLocks(database),
+        tool_secrets=ToolSecrets(database, sealer, clock),
+        tokens=Tokens(database, clock, new_id),
+        setup_links=SetupLinks(database, clock, new_id),
+        spent_tickets=SpentTickets(database, clock),
+        tasks=Tasks(database, clock),
+        sim_budget=BudgetWindows(database),
+        changes=Changes(database),
+        mappings=Mappings(database, clock, new_id),
+        events=Events(database, sealer, clock, new_id),
+        schedules=Schedules(database, sealer, clock, new_id),
+        jobs=Jobs(database, sealer),
+        workers=Workers(database),
+        retention=Retention(database, chain),
+        audit_keys=audit_keys,
+        audit_trail=AuditTrail(database, audit_keys),
+    )
+
+
+async def _open_database(
+    url: str, *, may_create: bool, may_write: bool, survives_power_loss: bool
+) -> Database:
     if is_postgres(url):
         try:
             from sim_mcp.store.postgres import open_postgres
@@ -143,7 +162,12 @@ async def _open_database(url: str, *, may_create: bool, may_write: bool) -> Data
         return await open_postgres(url, may_write=may_write)
     from sim_mcp.store.sqlite import open_sqlite
 
-    return await open_sqlite(sqlite_path(url), may_create=may_create, may_write=may_write)
+    return await open_sqlite(
+        sqlite_path(url),
+        may_create=may_create,
+        may_write=may_write,
+        survives_power_loss=survives_power_loss,
+    )
 
 
 def is_postgres(url: str) -> bool:

@@ -53,6 +53,7 @@ async def test_a_day_later_the_key_is_free_and_the_old_row_stays(store: Store, c
     """To the microsecond, and again a day after that."""
     for day in range(3):
         assert await claim(store, f"x{day}")
+        await store.executions.transition(ACME, ExecutionId(f"x{day}"), Status.COMPLETED, at=START)
         clock.advance(DAY_S - 0.000_001)
         assert await holder(store) == (f"x{day}", "asked")
         assert not await claim(store, "late")
@@ -72,6 +73,7 @@ async def test_of_many_in_two_processes_exactly_one_takes_over_an_outdated_key(p
 
     async with opened(place, clock=clock) as first, opened(place, clock=clock) as second:
         assert await claim(first, "x0")
+        await first.executions.transition(ACME, ExecutionId("x0"), Status.COMPLETED, at=START)
         clock.advance(DAY_S)
         async with anyio.create_task_group() as group:
             for number in range(20):
@@ -79,6 +81,17 @@ async def test_of_many_in_two_processes_exactly_one_takes_over_an_outdated_key(p
                 group.start_soon(race, second, f"b{number}")
         assert len(won) == 1
         assert (await holder(second))[0] == won[0]
+
+
+async def test_a_callers_key_stays_in_use_until_its_call_is_over(store: Store, clock: ManualClock) -> None:
+    """A clock set forward by days, or a pause that lasts them, must not let the same call run again."""
+    assert await claim(store, "x1")
+    clock.advance(3 * DAY_S)
+    assert not await claim(store, "x2")
+    assert await holder(store) == ("x1", "asked")
+    await store.executions.transition(ACME, ExecutionId("x1"), Status.COMPLETED, at=START)
+    assert await holder(store) == ("nobody", None)
+    assert await claim(store, "x2")
 
 
 async def test_a_run_that_never_began_frees_its_key(store: Store) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from sim_mcp.model.execution import Status
 from sim_mcp.model.tool import WorkflowId
-from sim_mcp.store import ExecutionFilter, Executions
+from sim_mcp.store import ExecutionFilter, Executions, Store
 from sim_mcp.store.database import Value
 from tests.postgres import Server
 from tests.store.crowd import crowd, cursor_after
@@ -32,11 +32,12 @@ FILTERS = [
 ]
 
 
-async def questions(pages: Eavesdropper) -> list[tuple[str, Sequence[Value]]]:
+async def questions(store: Store, pages: Eavesdropper) -> list[tuple[str, Sequence[Value]]]:
     """What a first and a deep page with each filter ask, alternating."""
     for matching in FILTERS:
         for cursor in (None, cursor_after(DEEP, EXECUTIONS)):
-            page = await Executions(pages).page(ACME, None, matching, limit=20, cursor=cursor)
+            executions = Executions(pages, store.executions.chain)
+            page = await executions.page(ACME, None, matching, limit=20, cursor=cursor)
             assert len(page.executions) == 20
     return pages.asked
 
@@ -45,7 +46,7 @@ async def test_sqlite_takes_as_many_steps_for_a_deep_page_as_for_the_first(path:
     """Counted by the database's own machine, whose speed on the day does not matter."""
     async with opened(path) as store:
         await crowd(store, EXECUTIONS)
-        asked = await questions(Eavesdropper(store.database))
+        asked = await questions(store, Eavesdropper(store.database))
     steps: list[int] = []
     with closing(sqlite3.connect(path)) as connection:
         for sql, values in asked:
@@ -68,7 +69,7 @@ async def test_postgres_reads_as_little_for_a_deep_page_as_for_the_first(postgre
     async with opened(postgres.database()) as store:
         await crowd(store, EXECUTIONS)
         plans: list[dict[str, Any]] = []
-        for sql, values in await questions(Eavesdropper(store.database)):
+        for sql, values in await questions(store, Eavesdropper(store.database)):
             row = await store.database.fetch_one(
                 f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) {sql}", values
             )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager, closing
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from sim_mcp.model.execution import ExecutionId, Status, Trigger
 from sim_mcp.model.tool import WorkflowId
 from sim_mcp.store import Claims, ExecutionFilter, Executions, Retention
+from sim_mcp.store.audit_chain import AuditChain
 from sim_mcp.store.changes import Changes
 from sim_mcp.store.database import Database, Row, Transaction, Value
 from tests.store.rows import ACME, START, after, execution, opened
@@ -24,7 +26,7 @@ X1 = ExecutionId("x1")
 
 
 class Eavesdropper:
-    """A database that remembers what was said to it outside transactions."""
+    """A database that remembers what was said to it."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -45,8 +47,10 @@ class Eavesdropper:
         self.said.add(sql)
         return await self._database.execute(sql, parameters)
 
-    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        return self._database.transaction()
+    @asynccontextmanager
+    async def transaction(self, *, turn: str | None = None) -> AsyncGenerator[Transaction]:
+        async with self._database.transaction(turn=turn) as transaction:
+            yield EavesdropperInside(transaction, self.said)
 
     async def rung(self) -> None:
         await self._database.rung()
@@ -64,6 +68,29 @@ class Eavesdropper:
         await self._database.close()
 
 
+@dataclass(frozen=True, slots=True)
+class EavesdropperInside:
+    """The same inside a transaction."""
+
+    transaction: Transaction
+    said: set[str]
+
+    async def fetch_all(self, sql: str, parameters: Sequence[Value] = ()) -> Sequence[Row]:
+        self.said.add(sql)
+        return await self.transaction.fetch_all(sql, parameters)
+
+    async def fetch_one(self, sql: str, parameters: Sequence[Value] = ()) -> Row | None:
+        self.said.add(sql)
+        return await self.transaction.fetch_one(sql, parameters)
+
+    async def execute(self, sql: str, parameters: Sequence[Value] = ()) -> int:
+        self.said.add(sql)
+        return await self.transaction.execute(sql, parameters)
+
+    async def ring(self) -> None:
+        await self.transaction.ring()
+
+
 def plans_of(path: Path, statements: set[str]) -> dict[str, str]:
     """How SQLite would answer each of `statements`, as it tells."""
     with closing(sqlite3.connect(path)) as connection:
@@ -79,7 +106,8 @@ async def test_no_question_reads_a_whole_table(path: Path) -> None:
     """Every reading and changing method, with and without an organisation."""
     async with opened(path) as store:
         database = Eavesdropper(store.database)
-        executions = Executions(database)
+        chain = AuditChain(database, store.audit_keys)
+        executions = Executions(database, chain)
         claims = Claims(database, store.claims.sealer, store.claims.clock)
         for name in ("x1", "x2"):  # the second has to look for an outdated hold
             row = execution(name)
@@ -98,14 +126,14 @@ async def test_no_question_reads_a_whole_table(path: Path) -> None:
         await executions.request_cancel(ACME, X1, START)
         await executions.due(START, limit=1, per_tenant=1)
         await executions.transition(ACME, X1, Status.COMPLETED, at=START)
-        retention = Retention(database)
+        retention = Retention(database, chain)
         await retention.forget(await retention.old_executions(after(9)))
         for kind in ("jobs", "events"):
             await retention.purge(kind, START)
         await Changes(database).changes_since(1)
     plans = plans_of(path, database.said)
     assert len(plans) > 15
-    scanned = re.compile(r"SCAN (executions|e|changes|counters|jobs|events)\b")
+    scanned = re.compile(r"SCAN (executions|e|changes|counters|jobs|events|audit_links|audit_anchors)\b")
     assert {sql: plan for sql, plan in plans.items() if scanned.search(plan)} == {}
 
 
@@ -132,7 +160,9 @@ async def test_each_filter_counts_inside_an_index_and_pages_without_sorting(
     async with opened(path) as store:
         database = Eavesdropper(store.database)
         for cursor in (None, "WzEsIngiXQ"):
-            await Executions(database).page(ACME, organization_id, matching, limit=1, cursor=cursor)
+            await Executions(database, store.executions.chain).page(
+                ACME, organization_id, matching, limit=1, cursor=cursor
+            )
     plans = plans_of(path, database.said)
     totals = [plan for sql, plan in plans.items() if "COUNT(*)" in sql]
     pages = [plan for sql, plan in plans.items() if "COUNT(*)" not in sql]
