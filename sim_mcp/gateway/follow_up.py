@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 import anyio
 
 from sim_mcp.gateway.audit import LEASE_S, Audit
-from sim_mcp.gateway.inquiry import REST_S, Glances, Inquiry, Look
+from sim_mcp.gateway.inquiry import REST_S, Absences, Glances, Inquiry, Look
 from sim_mcp.gateway.live import LiveCalls
 from sim_mcp.gateway.outcomes import LONGEST_CHECK_S, lost_run_error, next_check_at
 from sim_mcp.gateway.sim_budget import ASKED_LIMIT, SimBudget
@@ -69,6 +69,7 @@ class Follower:
         self._renewed_s = clock.monotonic()
         self._began_at, self._began_s = clock.now(), clock.monotonic()
         self._glances = Glances(clock)
+        self._absences = Absences(clock)
 
     def kick(self) -> None:
         """Look for due rows now instead of at the next round."""
@@ -194,8 +195,13 @@ class Follower:
         missing = await self._store.executions.miss(execution.tenant_id, execution.id, at=now)
         if missing is None:
             return
-        is_new = min(self._age_s(execution), self._passed_s(missing.since)) < GRACE_S
-        if is_new or may_still_arrive(execution, now):
+        # What this process saw itself counts in any case; by the wall alone a clock that was set would keep a
+        # call open for as long as it was set by.
+        absent_s = max(
+            self._absences.lasted_s(execution.id, missing.since),
+            min(self._age_s(execution), self._passed_s(missing.since)),
+        )
+        if absent_s < GRACE_S or may_still_arrive(execution, now):
             await self._audit.hand_over(execution, execution.error, after_s=GRACE_S / 6)
         elif execution.settings_revision != integration.revision:
             await self._close_unknowable(execution, "The SIM settings changed")

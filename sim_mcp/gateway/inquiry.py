@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from sim_mcp.gateway.forms import with_pauses
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+MOST_ABSENCES = 1000
 REST_S = 2.0
 """How long a row is left alone after a look when somebody only wants to know."""
 
@@ -90,3 +92,22 @@ class Glances:
             return False
         self._recent[execution_id] = now_s
         return True
+
+
+class Absences:
+    """Since when this process has seen SIM not know a run, by the clock that nobody sets."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._seen: dict[ExecutionId, tuple[datetime, float]] = {}
+
+    def lasted_s(self, execution_id: ExecutionId, since: datetime) -> float:
+        """How long the absence that the row dates from `since` was seen to last; 0 when it is new here."""
+        now_s = self._clock.monotonic()
+        noted, seen_s = self._seen.pop(execution_id, (since, now_s))
+        if noted != since:  # the run was found meanwhile, or another one began
+            seen_s = now_s
+        self._seen[execution_id] = (since, seen_s)
+        while len(self._seen) > MOST_ABSENCES:  # who is forgotten is only waited for longer
+            del self._seen[next(iter(self._seen))]
+        return now_s - seen_s

@@ -36,7 +36,9 @@ _TURN_OF_SOME = 0x51A_3CA
 
 _BELL = "sim_mcp_changes"
 
-_GONE = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+_CUT = asyncpg.exceptions.InternalClientError
+"""The driver's own confusion about a connection that was cut in the middle of a statement."""
+_GONE = (asyncpg.PostgresError, asyncpg.InterfaceError, _CUT, OSError)
 _MARK = re.compile(r"'[^']*'|\?")
 _HAS_TABLE = """
 SELECT 1 AS found FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = ?
@@ -226,7 +228,7 @@ class _Translated:
     ) -> None:
         if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
             raise _our(error) from error
-        if isinstance(error, OSError | TimeoutError):
+        if isinstance(error, OSError | TimeoutError | _CUT):
             raise Trouble.UNREACHABLE.error(type(error).__name__) from error
         if isinstance(error, UnicodeEncodeError | OverflowError):
             raise InvalidInput(

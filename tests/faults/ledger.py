@@ -40,7 +40,8 @@ async def settled(world: World, *, rounds: int = 1500) -> list[Execution]:
         if unfinished is not None and unfinished["total"] == 0:
             break
     rows = await all_rows(world)
-    assert [row for row in rows if not row.status.is_final] == []
+    unfinished = [(row.id, row.status, row.error) for row in rows if not row.status.is_final]
+    assert unfinished == []
     return rows
 
 
