@@ -12,6 +12,7 @@ import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ import httpx
 import uvicorn
 
 from sim_mcp.app import Needs
-from sim_mcp.model.clock import SystemClock
+from sim_mcp.model.clock import Clock, SystemClock
 from sim_mcp.model.json import Json, is_object
 from sim_mcp.sim.fake import Account, FakeSim, FakeWorkflow, InputField, demo_account, serve_fake
 from sim_mcp.transports.http import build_http_app
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 TENANT = "conformance"
 OTHER = "globex"
+BRISKNESS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,15 +69,15 @@ def account() -> Account:
 
 
 @asynccontextmanager
-async def conformance_tenant(folder: Path) -> AsyncGenerator[Tenant]:
-    """A server on a loopback socket with the tenant's tools, another tenant beside it, and a real SIM."""
-    sim = FakeSim(accounts=(account(), demo_account(OTHER)))
+async def conformance_tenant(folder: Path, *, clock: Clock) -> AsyncGenerator[Tenant]:
+    """A server on a loopback socket with the tenant's tools, another tenant beside it, and a SIM with them."""
+    sim = FakeSim(accounts=(account(), demo_account(OTHER)), time=clock)
     async with (
         serve_fake(sim) as sim_url,
         open_world(
             folder,
             sim=sim,
-            clock=SystemClock(),
+            clock=clock,
             needs=Needs(drain_s=0),
             connect={name: f"sk-sim-sandbox-{name}" for name in (TENANT, OTHER)},
             transport_of=lambda _: httpx.AsyncHTTPTransport(),
@@ -103,7 +105,27 @@ async def conformance_tenant(folder: Path) -> AsyncGenerator[Tenant]:
 def token() -> str:
     """A token of somebody of the tenant, by the machine's own clock: the SDK looks at it too."""
     now_s = int(SystemClock().now().timestamp())
-    return signed(claims(TENANT, iat=now_s, exp=now_s + 600))
+    return signed(claims(TENANT, iat=now_s, exp=now_s + 86_400))
+
+
+class BriskClock:
+    """The machine's time, but faster: the suite looks at how runs end, not at how long they take."""
+
+    def __init__(self) -> None:
+        self._real = SystemClock()
+        self._start, self._start_s = self._real.now(), self._real.monotonic()
+
+    def now(self) -> datetime:
+        """The present moment: the start was now."""
+        return self._start + timedelta(seconds=self.monotonic() - self._start_s)
+
+    def monotonic(self) -> float:
+        """Brisk seconds."""
+        return self._start_s + (self._real.monotonic() - self._start_s) * BRISKNESS
+
+    async def sleep(self, delay_s: float) -> None:
+        """Return when `delay_s` brisk seconds are over."""
+        await self._real.sleep(delay_s / BRISKNESS)
 
 
 class TokenShim:

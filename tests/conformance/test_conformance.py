@@ -11,7 +11,7 @@ import pytest
 from tests.conformance.fixtures import FIXTURES
 from tests.conformance.node import Node
 from tests.conformance.suite import BASELINE, expected_failures, run_suite
-from tests.conformance.tenant import OTHER, TENANT, Tenant, conformance_tenant
+from tests.conformance.tenant import OTHER, TENANT, BriskClock, Tenant, conformance_tenant
 
 pytestmark = [pytest.mark.anyio, pytest.mark.sockets]
 
@@ -40,7 +40,7 @@ async def test_the_official_suite_finds_no_fault_that_is_not_explained(
     tmp_path: Path, node: Node, revision: str
 ) -> None:
     """All that a revision requires, and tasks and HTTP headers; each call of a fixture left its audit row."""
-    async with conformance_tenant(tmp_path) as tenant:
+    async with conformance_tenant(tmp_path, clock=BriskClock()) as tenant:
         outcome = await run_suite(node, tenant.url, tmp_path / "results", "--requirements", revision)
         await every_call_has_its_row(tenant)
     explained = expected_failures()

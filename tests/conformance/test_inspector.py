@@ -14,6 +14,7 @@ from typing import Any, Literal
 import anyio
 import pytest
 
+from sim_mcp.model.clock import SystemClock
 from tests.conformance.node import Node
 from tests.conformance.tenant import TENANT, Tenant, conformance_tenant, token
 
@@ -67,7 +68,7 @@ async def inspector_at(door: Door, era: str, folder: Path, node: Node) -> AsyncG
     """The Inspector with a home of its own, in front of the conformance tenant."""
     home = folder / "home"
     home.mkdir()
-    async with conformance_tenant(folder / "server") as tenant:
+    async with conformance_tenant(folder / "server", clock=SystemClock()) as tenant:
         if door == "stdio":
             (home / "mcp.json").write_text(json.dumps(client_configuration(tenant)), "utf-8")
             target = ["--config", str(home / "mcp.json"), "--server", "sim"]
