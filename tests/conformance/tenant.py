@@ -70,7 +70,7 @@ def account() -> Account:
 
 @asynccontextmanager
 async def conformance_tenant(folder: Path, *, clock: Clock) -> AsyncGenerator[Tenant]:
-    """A server on a loopback socket with the tenant's tools, another tenant beside it, and a SIM with them."""
+    """A server on a loopback socket, the tenant with its tools and another beside it, and a SIM for both."""
     sim = FakeSim(accounts=(account(), demo_account(OTHER)), time=clock)
     async with (
         serve_fake(sim) as sim_url,
