@@ -27,8 +27,11 @@ from mcp_types import (
     ListResourceTemplatesResult,
     ListToolsResult,
     PaginatedRequestParams,
+    PromptsCapability,
     ReadResourceRequestParams,
     ReadResourceResult,
+    ResourcesCapability,
+    ServerCapabilities,
     SubscriptionsListenRequestParams,
     SubscriptionsListenResult,
 )
@@ -135,6 +138,26 @@ class SimServer(Server[Sessions]):
         """What earlier revisions are told at the handshake: the tool list may change."""
         options = notification_options or NotificationOptions(tools_changed=True)
         return super().create_initialization_options(options, experimental_capabilities, extensions)
+
+    @override
+    def get_capabilities(
+        self,
+        notification_options: NotificationOptions | None = None,
+        experimental_capabilities: dict[str, dict[str, Any]] | None = None,
+        extensions: dict[str, dict[str, Any]] | None = None,
+        *,
+        protocol_version: str | None = None,
+    ) -> ServerCapabilities:
+        """What clients may count on: the tool list may change; nothing else is ever announced."""
+        told = super().get_capabilities(
+            notification_options, experimental_capabilities, extensions, protocol_version=protocol_version
+        )
+        return told.model_copy(
+            update={
+                "prompts": PromptsCapability(list_changed=False),
+                "resources": ResourcesCapability(subscribe=False, list_changed=False),
+            }
+        )
 
     def begin_closing(self) -> None:
         """The server ends: handlers cancelled from now on leave their runs going, and streams end in order.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 from mcp.server.subscriptions import SUBSCRIPTION_ID_META_KEY, ListenHandler, ServerEvent, ToolsListChanged
-from mcp_types import SubscriptionsListenResult
+from mcp_types import SubscriptionFilter, SubscriptionsListenResult
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from sim_mcp.model.facts import Fact, SettingsChanged
@@ -169,7 +169,12 @@ class Notices:
         tenant_id: TenantId,
         ends_in_s: float | None,
     ) -> SubscriptionsListenResult:
-        """Serve one listen stream of `tenant_id`, for `ends_in_s` seconds at most."""
+        """Serve one listen stream of `tenant_id`, for `ends_in_s` seconds at most.
+
+        It is acknowledged for the tool list alone, whatever else was wanted: no other change is ever told.
+        """
+        wanted = SubscriptionFilter(tools_list_changed=params.notifications.tools_list_changed)
+        params = params.model_copy(update={"notifications": wanted})
         bus = self._buses.setdefault(tenant_id, TenantBus())
         try:
             with anyio.move_on_after(ends_in_s):

@@ -13,7 +13,12 @@ import anyio
 import pytest
 from inline_snapshot import snapshot
 from mcp import MCPError
-from mcp_types import ToolListChangedNotification
+from mcp_types import (
+    PromptsCapability,
+    ResourcesCapability,
+    SubscriptionFilter,
+    ToolListChangedNotification,
+)
 
 from sim_mcp.catalog import ToolSpec
 from sim_mcp.model.clock import ManualClock
@@ -151,6 +156,26 @@ async def test_a_client_learns_how_to_use_the_tools_and_that_they_may_change(wor
         assert client.server_capabilities.tools.list_changed is True
     assert len(INSTRUCTIONS.encode()) <= 2048
     assert "sim_get_execution" in INSTRUCTIONS
+
+
+@pytest.mark.requirement("R69")
+async def test_no_change_is_promised_that_is_never_told(world: World, era: Era) -> None:
+    """Prompts are the same for ever and resources are read when wanted: only the tool list is announced."""
+    async with connected(world, era) as client:
+        told = client.server_capabilities
+        assert (told.prompts, told.resources) == (
+            PromptsCapability(list_changed=False),
+            ResourcesCapability(subscribe=False, list_changed=False),
+        )
+        if era == "legacy":
+            return
+        async with client.listen(
+            tools_list_changed=True,
+            prompts_list_changed=True,
+            resources_list_changed=True,
+            resource_subscriptions=["sim://history"],
+        ) as stream:
+            assert stream.honored == SubscriptionFilter(tools_list_changed=True)
 
 
 async def test_the_list_may_be_cached_by_its_owner_alone(world: World) -> None:
