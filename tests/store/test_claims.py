@@ -141,6 +141,7 @@ async def test_resealing_leaves_out_what_is_outdated(path: Path, clock: ManualCl
     """A big history does not make a rotation slow."""
     async with opened(path, keys=[KEY], clock=clock) as store:
         await claim(store, "x1")
+        await store.executions.transition(ACME, ExecutionId("x1"), Status.COMPLETED, at=START)
         clock.advance(DAY_S)
     async with opened(path, keys=[OTHER_KEY, KEY], clock=clock) as store:
         assert isinstance(store.claims, Claims)
