@@ -60,6 +60,7 @@ async def serve_fake(fake: FakeSim, *, host: str = "127.0.0.1", port: int = 0) -
     listening = anyio.Event()
     server = SignalFreeServer(config)
     with contextlib.closing(socket.create_server((host, port))) as listener:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # no 40 ms between head and body
         name, bound = listener.getsockname()[:2]
         async with anyio.create_task_group() as group:
             group.start_soon(server.serve, [listener])
