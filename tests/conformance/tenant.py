@@ -85,8 +85,9 @@ async def conformance_tenant(folder: Path, *, clock: Clock) -> AsyncGenerator[Te
             sim_allowed_hosts=(sim_url.removeprefix("http://"),),
         ) as world,
     ):
-        for each in FIXTURES:
-            await world.app.workflows.allow(principal(TENANT), each.spec())
+        async with anyio.create_task_group() as group:
+            for each in FIXTURES:
+                group.start_soon(world.app.workflows.allow, principal(TENANT), each.spec())
         await world.allow(OTHER, "quick", "test_simple_text")
         asked: list[Asked] = []
 
