@@ -125,10 +125,11 @@ def _property(field: JsonObject, protocol_version: str) -> dict[str, Any]:
     described = " ".join(hint for hint in hints if hint)
     if described:
         shown["description"] = described
-    choices = _choices(field)
+    choices, value = _choices(field), field.get("value")
     if choices:
-        return shown | _choice_keywords(choices, protocol_version)
-    value = field.get("value")
+        chosen = [text for text, (_, choice) in choices.items() if choice == value]
+        default = {"default": chosen[0]} if chosen else {}
+        return shown | _choice_keywords(choices, protocol_version) | default
     wanted = _PRIMITIVES.get(kind)
     is_stray_boolean = kind == "number" and isinstance(value, bool)
     if wanted is not None and isinstance(value, wanted) and value != "" and not is_stray_boolean:

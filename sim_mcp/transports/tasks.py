@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 
 TASKS = "io.modelcontextprotocol/tasks"
 SOONEST_POLL_S, LATEST_POLL_S = 2.0, 15.0
+ASKS_AGAIN_WITHIN_S = 10.0
+"""How long a run may take to show its other questions again after one was answered."""
+TOO_SOON = "the run is still busy with the answer before it. Give it again when tasks/get asks for it."
 _Answer = dict[str, Any]
 
 
@@ -101,20 +104,32 @@ class TaskCalls:
     async def update(self, ctx: ServerRequestContext[Any, Any], params: TaskUpdateParams) -> _Answer:
         """`tasks/update`: take answers. Keys that wait for nothing (any more) are passed over.
 
+        While SIM takes the first of several answers it shows no question. So as long as another is open
+        the run is waited for, and no answer is acknowledged that nobody got.
+
         Raises:
-            MCPError: as `get`; and for an answer that does not fit its form, which stays open.
+            MCPError: as `get`; and for an answer that does not fit its form, or came to no question in
+                time: those stay open.
         """
         principal, task, row = await self._found(ctx, params)
+        asked = {form.key for form in forms_of(row)}
         for key, given in params.input_responses.items():
-            form = next((form for form in forms_of(row) if form.key == key), None)
+            forms = forms_of(row)
+            form = next((form for form in forms if form.key == key), None)
             if form is None:
+                if key in asked and not row.status.is_settled:
+                    raise MCPError(INVALID_PARAMS, f"inputResponses[{key!r}] was not taken yet: {TOO_SOON}")
                 continue
             try:
                 answer = ElicitResult.model_validate(given)
                 if answer.action != "accept":
                     continue  # not answered is no answer: the question stays
                 await self._app.runs.resume(
-                    principal, row.id, form.answer(answer.content), context_id=form.context_id, wait_s=0
+                    principal,
+                    row.id,
+                    form.answer(answer.content),
+                    context_id=form.context_id,
+                    wait_s=ASKS_AGAIN_WITHIN_S if len(forms) > 1 else 0,
                 )
             except (Conflict, OutcomeUnknown):
                 pass  # somebody was faster, or SIM's reply was lost: `tasks/get` tells what became of it

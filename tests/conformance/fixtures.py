@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from sim_mcp.sim.fake import FormField
 from sim_mcp.sim.fake.stored import document
+from sim_mcp.sim.fake.workflows import APPROVAL
 
 if TYPE_CHECKING:
     from sim_mcp.sim.fake.workflows import Behaviour, FieldType
@@ -31,6 +33,7 @@ class Fixture:
     fixed: Mapping[str, Any] = field(default_factory=dict[str, Any])
     schema: Mapping[str, Any] | None = None
     more: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    form: tuple[FormField, ...] = APPROVAL
     workflow: str | None = None
 
     @property
@@ -85,6 +88,28 @@ _SCHEMA_2020_12: dict[str, Any] = {
     "additionalProperties": False,
 }
 
+
+def _texts(*names: str) -> tuple[FormField, ...]:
+    return tuple(FormField(name=name, type="string") for name in names)
+
+
+_CONFIRM = (FormField(name="confirm", type="boolean", required=True),)
+_DEFAULTS = (
+    FormField(name="name", type="string", value="John Doe"),
+    FormField(name="age", type="number", value=30),
+    FormField(name="score", type="number", value=95.5),
+    FormField(name="status", type="string", value="active", options=("active", "inactive", "pending")),
+    FormField(name="verified", type="boolean", value=True),
+)
+_CHOICES = (
+    FormField(name="untitledSingle", type="string", options=("option1", "option2", "option3")),
+    FormField(
+        name="titledSingle",
+        type="string",
+        options=tuple({"id": f"value{at}", "label": f"The {at}. option"} for at in (1, 2, 3)),
+    ),
+)
+
 _TASK: dict[str, Any] = {"mode": "async"}
 
 FIXTURES: tuple[Fixture, ...] = (
@@ -112,21 +137,39 @@ FIXTURES: tuple[Fixture, ...] = (
     Fixture(name=TRIGGER, behaviour="quick"),
     Fixture(name="test_tool_with_header", behaviour="echo", schema=_WITH_HEADER),
     Fixture(name="json_schema_2020_12_tool", behaviour="echo", schema=_SCHEMA_2020_12),
-    Fixture(name="test_elicitation", behaviour="asking", arguments={"message": "string"}),
+    Fixture(
+        name="test_elicitation",
+        behaviour="asking",
+        arguments={"message": "string"},
+        form=_texts("username", "email"),
+    ),
+    Fixture(name="test_elicitation_sep1034_defaults", behaviour="asking", form=_DEFAULTS),
+    Fixture(name="test_elicitation_sep1330_enums", behaviour="asking", form=_CHOICES),
     Fixture(name="test_input_required_result_elicitation", behaviour="asking"),
     Fixture(name="test_input_required_result_request_state", behaviour="quick", more={"confirm": True}),
     Fixture(name="test_input_required_result_tampered_state", behaviour="quick", more={"confirm": True}),
     Fixture(
         name="test_input_required_result_multiple_inputs", behaviour="asking", fixed={"variant": "parallel"}
     ),
-    Fixture(name="test_input_required_result_multi_round", behaviour="asking", more={"confirm": True}),
+    Fixture(
+        name="test_input_required_result_multi_round",
+        behaviour="asking",
+        fixed={"variant": "twice"},
+        form=_texts("name", "color"),
+    ),
     Fixture(name="test_input_required_result_capabilities", behaviour="asking"),
     Fixture(name="test_streaming_elicitation", behaviour="asking"),
     Fixture(name="greet", behaviour="echo", arguments={"name": "string"}),
     Fixture(name="slow_compute", behaviour="slow", arguments={"seconds": "number"}, more=_TASK),
     Fixture(name="failing_job", behaviour="failing", more=_TASK),
-    Fixture(name="confirm_delete", behaviour="asking", arguments={"filename": "string"}, more=_TASK),
-    Fixture(name="multi_input", behaviour="asking", fixed={"variant": "parallel"}, more=_TASK),
+    Fixture(
+        name="confirm_delete",
+        behaviour="asking",
+        arguments={"filename": "string"},
+        form=_CONFIRM,
+        more=_TASK,
+    ),
+    Fixture(name="multi_input", behaviour="asking", fixed={"variant": "parallel"}, form=_CONFIRM, more=_TASK),
     Fixture(
         name="test_tool_with_task", behaviour="slow", fixed={"seconds": 1}, more=_TASK | {"confirm": True}
     ),

@@ -55,7 +55,10 @@ def found_or_installed() -> Node:
         NoNode: There is no npm, or it could not install them; the reason is meant for people.
     """
     pins = sha256(b"".join((HERE / name).read_bytes() for name in PINS)).hexdigest()[:16]
-    cache = user_cache_path("sim-mcp-tests", ensure_exists=True)
+    try:
+        cache = user_cache_path("sim-mcp-tests", ensure_exists=True)
+    except OSError as error:
+        raise NoNode(f"there is no folder to keep it in: {error.strerror}") from error
     with _alone(cache / f"node-{pins}.lock"):
         folder = cache / f"node-{pins}"
         if not folder.is_dir():

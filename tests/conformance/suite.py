@@ -52,9 +52,10 @@ class Outcome:
     said: str
     checks: tuple[Check, ...]
 
-    def names(self, status: str) -> set[str]:
-        """The checks that came to `status`."""
-        return {check.name for check in self.checks if check.status == status}
+    @property
+    def passed(self) -> list[str]:
+        """The names of all checks that passed; a scenario may make the same check several times."""
+        return [check.name for check in self.checks if check.status == "SUCCESS"]
 
     @property
     def faults(self) -> tuple[Check, ...]:
@@ -64,7 +65,7 @@ class Outcome:
     @property
     def passed_lines(self) -> set[str]:
         """What needs no line in a baseline: the suite itself looks only at what it scores."""
-        passed = self.names("SUCCESS") | {check.scenario for check in self.checks}
+        passed = {*self.passed, *self.scenarios}
         return passed - {line for check in self.faults for line in check.lines}
 
     @property

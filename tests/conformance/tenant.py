@@ -71,7 +71,7 @@ def account() -> Account:
 @asynccontextmanager
 async def conformance_tenant(folder: Path, *, clock: Clock) -> AsyncGenerator[Tenant]:
     """A server on a loopback socket, the tenant with its tools and another beside it, and a SIM for both."""
-    sim = FakeSim(accounts=(account(), demo_account(OTHER)), time=clock)
+    sim = FakeSim(accounts=(account(), demo_account(OTHER)), time=clock, strands_pauses=False)
     async with (
         serve_fake(sim) as sim_url,
         open_world(
@@ -85,8 +85,9 @@ async def conformance_tenant(folder: Path, *, clock: Clock) -> AsyncGenerator[Te
             sim_allowed_hosts=(sim_url.removeprefix("http://"),),
         ) as world,
     ):
-        for each in FIXTURES:
-            await world.app.workflows.allow(principal(TENANT), each.spec())
+        async with anyio.create_task_group() as group:
+            for each in FIXTURES:
+                group.start_soon(world.app.workflows.allow, principal(TENANT), each.spec())
         await world.allow(OTHER, "quick", "test_simple_text")
         asked: list[Asked] = []
 
@@ -188,6 +189,7 @@ def _workflow(fixture: Fixture) -> FakeWorkflow:
         name=fixture.name,
         behaviour=fixture.behaviour,
         inputs=tuple(InputField(name=name, type=kind) for name, kind in fixture.declares.items()),
+        form=fixture.form,
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from inline_snapshot import snapshot
 from jsonschema import Draft202012Validator
@@ -185,6 +186,36 @@ async def test_a_paused_run_asks_through_its_task_and_goes_on(web: Web) -> None:
     ((second, _),) = again["inputRequests"].items()
     assert second != key
     await answered({"approved": True}, [key, second])
+    await followed(web)
+    assert (await got(web, begun["taskId"]))["status"] == "completed"
+    assert [(run.starts, run.resumes) for run in web.world.sim.runs] == [(1, 2)]
+
+
+async def followed_until(web: Web, over: anyio.Event) -> None:
+    """The follower at work and time passing, beside what a test does, until `over`."""
+    while not over.is_set():
+        await web.world.follow_up(advance_s=1)
+        await anyio.lowlevel.checkpoint()
+
+
+@pytest.mark.requirement("F4")
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_no_answer_to_one_of_several_questions_is_lost(web: Web, *, at_once: bool) -> None:
+    """Both in one request, or one after the other: both reach SIM, and what is still open stays visible."""
+    begun = await called(web, "asking", {"variant": "parallel"})
+    await followed(web)
+    keys = list((await got(web, begun["taskId"]))["inputRequests"])
+    assert len(keys) == 2
+    yes = {"action": "accept", "content": {"approved": True}}
+    over = anyio.Event()
+    async with anyio.create_task_group() as group:
+        group.start_soon(followed_until, web, over)
+        for batch in [keys] if at_once else [keys[:1], keys[1:]]:
+            params = {"taskId": begun["taskId"], "inputResponses": dict.fromkeys(batch, yes)}
+            assert (await rpc(web, "tasks/update", params))["result"]["resultType"] == "complete"
+            if batch == keys[:1]:
+                assert list((await got(web, begun["taskId"]))["inputRequests"]) == keys[1:]
+        over.set()
     await followed(web)
     assert (await got(web, begun["taskId"]))["status"] == "completed"
     assert [(run.starts, run.resumes) for run in web.world.sim.runs] == [(1, 2)]

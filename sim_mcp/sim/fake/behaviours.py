@@ -13,7 +13,7 @@ from typing import Any
 from sim_mcp.sim.fake.outcomes import Completed, Failed, Outcome, Paused, PausePoint, Plan
 from sim_mcp.sim.fake.stored import MEDIA_TYPES, document, lightened, manifest, reference, stored_file
 from sim_mcp.sim.fake.timing import iso
-from sim_mcp.sim.fake.workflows import Behaviour
+from sim_mcp.sim.fake.workflows import APPROVAL, Behaviour, FormField
 
 PUBLIC_URL = "http://localhost:3000"
 """What this SIM believes its address to be. As in many real installations nobody outside can reach it."""
@@ -24,7 +24,7 @@ _WAIT_S = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Occasion:
-    """What a behaviour may know: its typed arguments, what was sent in truth, who runs, and when.
+    """What a behaviour may know: its typed arguments, what was sent in truth, who runs, when, and its form.
 
     `brief_s` is how long a step takes that does not wait for anything; `strands_pauses` whether a
     second question in a row can be answered by nobody.
@@ -37,6 +37,7 @@ class Occasion:
     now: datetime
     brief_s: float
     strands_pauses: bool = True
+    form: tuple[FormField, ...] = APPROVAL
 
 
 def block_id(workflow_id: str, block: str) -> str:
@@ -187,7 +188,7 @@ def asked_again(occasion: Occasion) -> Paused:
 
 def answered(occasion: Occasion, submission: dict[str, Any]) -> Completed:
     """What `asking` comes to once a human has answered. A missing answer is an empty text (sim-api 12.12)."""
-    fields = {name: submission.get(name, "") for name in ("approved", "note")}
+    fields = {field.name: submission.get(field.name, "") for field in occasion.form}
     return Completed(output=_result({**fields, "amount": occasion.arguments.get("amount")}))
 
 
@@ -212,31 +213,30 @@ def _question(occasion: Occasion, block: str) -> PausePoint:
     name, _, branch = block.partition("\u208d")
     context_id = block_id(occasion.workflow_id, name) + (f"\u208d{branch}" if branch else "")
 
-    def asked(field: str, kind: str, description: str, *, required: bool) -> dict[str, Any]:
-        return {
-            "id": block_id(occasion.workflow_id, field),
-            "name": field,
-            "label": field,
-            "type": kind,
-            "description": description,
-            "value": "",
-            "required": required,
-        }
-
     shown = {
         "operation": "human",
         "responseStructure": [
             {"name": "amount", "type": "number", "value": occasion.arguments.get("amount")},
         ],
-        "inputFormat": [
-            asked("approved", "boolean", "Approve the refund?", required=True),
-            asked("note", "string", "Reason", required=False),
-        ],
+        "inputFormat": [_asked(occasion, field) for field in occasion.form],
         "submission": None,
         "_resume": links(occasion, context_id),
     }
     response = {"data": shown, "status": 200, "headers": {"Content-Type": "application/json"}}
     return PausePoint(context_id=context_id, block_id=context_id, response=response)
+
+
+def _asked(occasion: Occasion, field: FormField) -> dict[str, Any]:
+    shown = {
+        "id": block_id(occasion.workflow_id, field.name),
+        "name": field.name,
+        "label": field.name,
+        "type": field.type,
+        "description": field.description,
+        "value": field.value,
+        "required": field.required,
+    }
+    return shown | ({"options": [*field.options]} if field.options else {})
 
 
 def _replaced(point: PausePoint, response: dict[str, Any]) -> PausePoint:

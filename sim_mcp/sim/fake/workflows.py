@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 FieldType = Literal["string", "number", "boolean", "object", "array", "file[]"]
 """The types that a start block's input field may have (sim-api 1.5)."""
@@ -38,14 +38,33 @@ class InputField:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FormField:
+    """One field of the form by which a workflow asks a human. `value` is what stands in it at first."""
+
+    name: str
+    type: FieldType
+    description: str = ""
+    required: bool = False
+    value: Any = ""
+    options: tuple[Any, ...] = ()
+
+
+APPROVAL = (
+    FormField(name="approved", type="boolean", description="Approve the refund?", required=True),
+    FormField(name="note", type="string", description="Reason"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FakeWorkflow:
-    """A workflow as its author left it: an id, a behaviour and declared inputs."""
+    """A workflow as its author left it: an id, a behaviour, declared inputs, and the form if it asks."""
 
     id: str
     name: str
     behaviour: Behaviour
     description: str = ""
     inputs: tuple[InputField, ...] = ()
+    form: tuple[FormField, ...] = APPROVAL
     deployed: bool = True
 
 

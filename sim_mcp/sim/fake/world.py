@@ -151,6 +151,7 @@ class World:
             now=self.time.now(),
             brief_s=self.brief_s,
             strands_pauses=self.strands_pauses,
+            form=entry.workflow.form,
         )
         limits = [each for each in (time_limit_s, self.time_limit_s) if each is not None]
         return self.ledger.start(
