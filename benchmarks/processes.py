@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 from benchmarks.load import Target, mcp_call
 from benchmarks.upstream import WORKFLOW_ID
 
+PORT_ALONE = r"^(\d+)$"
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 SPEC = f"""
 tenant: acme
@@ -54,25 +56,28 @@ class Running:
 
 @contextmanager
 def running(
-    command: list[str], *, environment: Mapping[str, str] | None = None, port_in: str = r"^(\d+)$"
+    command: list[str], *, environment: Mapping[str, str] | None = None, port_in: str = PORT_ALONE
 ) -> Generator[Running]:
     """The server of `command`, once it has printed a line with its port; killed in the end."""
-    with subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, **(environment or {})},
-    ) as process:
+    with (
+        tempfile.TemporaryFile("w+") as complaints,
+        subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            # Ours tells its address there. Others get no pipe: whoever logs would wait for a reader.
+            stderr=complaints if port_in == PORT_ALONE else subprocess.STDOUT,
+            text=True,
+            env={**os.environ, **(environment or {})},
+        ) as process,
+    ):
         assert process.stdout is not None
-        said: list[str] = []
         try:
             for line in process.stdout:
-                said.append(line)
                 if (found := re.search(port_in, line.strip())) is not None:
                     yield Running(pid=process.pid, port=int(found[1]))
                     return
-            raise RuntimeError(f"{command[:4]} did not serve: {''.join(said)[-800:]}")
+            complaints.seek(0)
+            raise RuntimeError(f"{command[:4]} did not serve: {complaints.read()[-800:]}")
         finally:
             process.kill()
 

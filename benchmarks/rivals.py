@@ -6,10 +6,11 @@ Run: `python -m benchmarks.rivals KIND UPSTREAM_PORT`; prints its port once it s
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -106,7 +107,7 @@ def sdk_low_level(url: str) -> Any:
     manager = StreamableHTTPSessionManager(server, json_response=True, security_settings=None)
 
     @asynccontextmanager
-    async def lifespan(_app: Any) -> Any:
+    async def lifespan(_app: Starlette) -> AsyncGenerator[None]:
         async with manager.run():
             yield
 
@@ -117,11 +118,11 @@ def sdk_server(url: str) -> Any:
     """The SDK's own server as its guide shows it."""
     from mcp.server import MCPServer
 
-    server = MCPServer("bare")
+    server = MCPServer("bare", log_level="ERROR")
     post: list[Post] = []
 
     @server.tool()
-    async def echo(employee: str) -> str:  # pyright: ignore[reportUnusedFunction]
+    async def echo(employee: str) -> str:
         """Echo."""
         if not post:
             post.append(httpx_post())
@@ -134,7 +135,8 @@ def sdk_server(url: str) -> Any:
 def fastmcp_openapi(port: int) -> Any:
     """FastMCP's provider of tools from an OpenAPI document. Run by an interpreter that has it."""
     import httpx
-    from fastmcp import FastMCP  # pyright: ignore[reportMissingImports]
+
+    fastmcp: Any = importlib.import_module("fastmcp")
 
     body = {
         "content": {
@@ -155,7 +157,7 @@ def fastmcp_openapi(port: int) -> Any:
         },
     }
     client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=HEADERS, timeout=60)
-    server: Any = FastMCP.from_openapi(openapi_spec=document, client=client)
+    server = fastmcp.FastMCP.from_openapi(openapi_spec=document, client=client)
     return server.http_app(path="/mcp", stateless_http=True, json_response=True)
 
 

@@ -1,7 +1,7 @@
 """Calls in a second, side by side: our server with everything on against servers that do the same POST bare.
 
-Run: `uv run python -m benchmarks.throughput [--seconds S] [--rounds N] [--fastmcp PYTHON]`. In every round each
-server is loaded in turn, so that a busy machine slows them all; the ratios are those of the medians. `--fastmcp`
+Run: `uv run python -m benchmarks.throughput [--seconds S] [--rounds N] [--fastmcp PYTHON]`. In every round
+each server is loaded in turn, so that a busy machine slows them all; ratios are those of the medians. `--fastmcp`
 names an interpreter that has FastMCP and uvicorn. CPU is the server process's own, for each call.
 """
 
@@ -22,7 +22,7 @@ from benchmarks.processes import Running, running, set_up, upstream
 CALLERS = (1, 16, 64)
 DELAYS_MS = (0, 50)
 OURS, LIMIT = "sim-mcp", "floor-aiohttp"
-RIVALS = ("floor-httpx", "sdk", "sdk-low-level", LIMIT)
+RIVALS: tuple[str, ...] = ("floor-httpx", "sdk", "sdk-low-level", LIMIT)
 
 
 @dataclass(slots=True)
@@ -106,7 +106,7 @@ def main() -> int:
                 running(ours.command, environment=ours.environment, port_in=r"http://127\.0\.0\.1:(\d+)")
             )
             servers = {OURS: (served, ours.target(served.port))}
-            rivals = {name: sys.executable for name in RIVALS}
+            rivals = dict.fromkeys(RIVALS, sys.executable)
             if options.fastmcp:
                 rivals["fastmcp"] = options.fastmcp
             for name, python in rivals.items():

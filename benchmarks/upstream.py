@@ -1,4 +1,4 @@
-"""A SIM that does nothing but answer: as little work as an HTTP server can do, so that the servers are measured.
+"""A SIM that does nothing but answer: so little work that what is measured is the servers before it.
 
 Run: `python -m benchmarks.upstream DELAY_MS`; prints its port. It speaks as much of SIM's v2 API as a call
 takes: the probe, and a completed run. Whatever else is asked it says that it knows nothing of it.

@@ -41,11 +41,14 @@ _REAL = frozenset({"timeout_s", "cost"})
 GENESIS = "0" * 64
 """What stands in for the chain before a tenant's first link."""
 
-_NEWEST = """
-SELECT seq, chain FROM audit_links WHERE tenant_id = ?
-UNION ALL SELECT seq, chain FROM audit_anchors WHERE tenant_id = ?
-ORDER BY seq DESC LIMIT 1
+RETURNING = """RETURNING *,
+(SELECT l.seq FROM audit_links AS l WHERE l.tenant_id = executions.tenant_id ORDER BY l.seq DESC LIMIT 1)
+  AS newest_seq,
+(SELECT l.chain FROM audit_links AS l WHERE l.tenant_id = executions.tenant_id ORDER BY l.seq DESC LIMIT 1)
+  AS newest_chain
 """
+"""How statements end that are given to `AuditChain.close`: one question instead of two."""
+_ANCHORED = "SELECT seq AS newest_seq, chain AS newest_chain FROM audit_anchors WHERE tenant_id = ?"
 _INSERT = """
 INSERT INTO audit_links (tenant_id, seq, execution_id, form, content, linked_at, key_id, chain)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?)
@@ -144,7 +147,7 @@ class AuditChain:
     async def close(
         self, sql: str, parameters: Sequence[Value], *, tenant_id: str, linked_at: int
     ) -> Row | None:
-        """Run a statement that changes one execution and returns its row, and link it: both or neither.
+        """Run a statement that changes one execution and ends with `RETURNING`, and link it: both or neither.
 
         `None` when the statement touched no row. No link for a row that is not closed, and no second one for
         the row of a flood.
@@ -189,11 +192,11 @@ class AuditChain:
 
     async def _append(self, transaction: Transaction, row: Row, key: AuditKey, linked_at: int) -> None:
         tenant_id = columns.text(row, "tenant_id")
-        newest = await transaction.fetch_one(_NEWEST, [tenant_id, tenant_id])
-        before = GENESIS if newest is None else columns.text(newest, "chain")
+        newest = row if row["newest_seq"] is not None else await transaction.fetch_one(_ANCHORED, [tenant_id])
+        before = GENESIS if newest is None else columns.text(newest, "newest_chain")
         unchained = Link(
             tenant_id=tenant_id,
-            seq=1 if newest is None else columns.whole(newest, "seq") + 1,
+            seq=1 if newest is None else columns.whole(newest, "newest_seq") + 1,
             execution_id=columns.text(row, "id"),
             form=FORM,
             content=content_of(row),

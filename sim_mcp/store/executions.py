@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sim_mcp.model.execution import Execution, ExecutionId, Status, may_precede
 from sim_mcp.store import columns
-from sim_mcp.store.audit_chain import AuditChain
+from sim_mcp.store.audit_chain import RETURNING, AuditChain
 from sim_mcp.store.claims import ATTACHED
 from sim_mcp.store.execution_rows import Outcome, error_text, to_row
 from sim_mcp.store.follow_ups import FollowUps
@@ -35,9 +35,13 @@ WHERE tenant_id = ? AND key_claim = ? AND created_at <= ?
 _COUNT_REFUSAL = (
     " ON CONFLICT (tenant_id, window_key) WHERE window_key IS NOT NULL"
     " DO UPDATE SET refusals = executions.refusals + 1, finished_at = excluded.finished_at"
-    " RETURNING *"
+    f" {RETURNING}"
 )
-_RETURNING = " RETURNING *"
+_RETURNING = f" {RETURNING}"
+_NOTE_COST = (
+    "UPDATE executions SET cost = ? WHERE tenant_id = ? AND id = ? AND (cost IS NULL OR cost <> ?)"
+    + _RETURNING
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,8 +207,7 @@ class Executions(ExecutionHistory, FollowUps, PauseAnswers):
     ) -> bool:
         """Note, at `at`, what SIM said afterwards that the run of a row cost. `False`: that is known."""
         noted = await self.chain.close(
-            "UPDATE executions SET cost = ? WHERE tenant_id = ? AND id = ? AND (cost IS NULL OR cost <> ?)"
-            " RETURNING *",
+            _NOTE_COST,
             [cost, tenant_id, execution_id, cost],
             tenant_id=tenant_id,
             linked_at=columns.micros(at),
