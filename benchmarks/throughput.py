@@ -1,8 +1,8 @@
 """Calls in a second, side by side: our server with everything on against servers that do the same POST bare.
 
 Run: `uv run python -m benchmarks.throughput [--seconds S] [--rounds N] [--fastmcp PYTHON]`. In every round
-each server is loaded in turn, so that a busy machine slows them all; ratios are those of the medians. `--fastmcp`
-names an interpreter that has FastMCP and uvicorn. CPU is the server process's own, for each call.
+each server is loaded in turn, so that a busy machine slows them all; ratios are those of the medians.
+`--fastmcp` names an interpreter that has FastMCP and uvicorn. CPU is the server process's own, for each call.
 """
 
 from __future__ import annotations

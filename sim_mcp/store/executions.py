@@ -38,10 +38,9 @@ _COUNT_REFUSAL = (
     f" {RETURNING}"
 )
 _RETURNING = f" {RETURNING}"
-_NOTE_COST = (
-    "UPDATE executions SET cost = ? WHERE tenant_id = ? AND id = ? AND (cost IS NULL OR cost <> ?)"
-    + _RETURNING
-)
+_NOTE_COST = f"""
+UPDATE executions SET cost = ? WHERE tenant_id = ? AND id = ? AND (cost IS NULL OR cost <> ?) {RETURNING}
+"""  # noqa: S608 - our own words
 
 
 @dataclass(frozen=True, slots=True)
