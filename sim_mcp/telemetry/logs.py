@@ -19,6 +19,7 @@ _QUIET = (
     "mcp",  # its session manager writes whole session ids at INFO
     "httpx",
     "aiosqlite",
+    "sse_starlette",  # at DEBUG it writes every message whole, results of tenants included
     "watchfiles",
 )
 
