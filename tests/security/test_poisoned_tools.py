@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -17,6 +17,7 @@ from sim_mcp.catalog import read_specs, told_name, told_prose
 from sim_mcp.model.clock import ManualClock
 from sim_mcp.model.principal import TenantId
 from sim_mcp.sim.fake import Account, FakeSim, InputField, demo_account, workflow_id
+from sim_mcp.sim.fake.workflows import FieldType
 from tests.journeys.mcp_clients import ERAS, Era, connected, structured, words
 from tests.world import SandboxTime, World, open_world, principal
 
@@ -44,7 +45,11 @@ def poisoned(name: str) -> Account:
                 description=f"{ORDERS}{HIDDEN}{HUGE}",
                 inputs=(
                     InputField(name=f"na{HIDDEN}me", type="string", description="x"),
-                    InputField(name="size", type=f"num{HIDDEN}ber", description=f"{ORDERS}{HIDDEN}{HUGE}"),
+                    InputField(
+                        name="size",
+                        type=cast("FieldType", f"num{HIDDEN}ber"),
+                        description=f"{ORDERS}{HIDDEN}{HUGE}",
+                    ),
                 ),
             ),
         ),
