@@ -46,6 +46,8 @@ _CALLS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("notifications/progress", {"progressToken": 1, "progress": 1}),
 )
 
+_USUAL = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+
 
 @dataclass(frozen=True, slots=True)
 class Sent:
@@ -72,20 +74,29 @@ _anything = st.recursive(
 )
 
 
+def message_of(method: str, params: dict[str, Any], *, is_modern: bool, number: int = 1) -> dict[str, Any]:
+    """A message as an honest client would write it."""
+    known = copy.deepcopy(params | ({"_meta": _META} if is_modern else {}))
+    own = {} if method.startswith("notifications/") else {"id": number}
+    return {"jsonrpc": "2.0", **own, "method": method, "params": known}
+
+
+def honest() -> list[Sent]:
+    """Every kind of message of both eras, as it should be: what the bent ones are made from."""
+    written = [
+        _written(message_of(method, params, is_modern=is_modern))
+        for method, params in _CALLS
+        for is_modern in (True, False)
+    ]
+    return [_sent(body, _USUAL | (_fitting(body) if MODERN.encode() in body else {})) for body in written]
+
+
 @st.composite
 def _bent(draw: st.DrawFn) -> Any:
     """A real message with up to three things about it changed."""
     method, params = draw(st.sampled_from(_CALLS))
     is_modern = draw(st.booleans())
-    known = copy.deepcopy(params | ({"_meta": _META} if is_modern else {}))
-    message: dict[str, Any] = {
-        "jsonrpc": "2.0",
-        "id": draw(st.integers(1, 9)),
-        "method": method,
-        "params": known,
-    }
-    if method.startswith("notifications/"):
-        del message["id"]
+    message = message_of(method, params, is_modern=is_modern, number=draw(st.integers(1, 9)))
     for _ in range(draw(st.sampled_from([0, 0, 1, 1, 2, 3]))):
         _bend(message, draw)
     return message
@@ -188,11 +199,15 @@ def messages(draw: st.DrawFn) -> Sent:
     """Something to post to `/mcp`."""
     is_close = draw(st.integers(0, 9)) < 7  # most come through to a handler
     body, is_clean = draw(_bent().map(_written) if is_close else _hostile), draw(st.booleans())
-    headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+    headers = dict(_USUAL)
     if MODERN.encode() in body and (is_clean or draw(st.booleans())):
         headers |= _fitting(body)
     if not is_clean:
         headers |= dict(draw(_odd))
+    return _sent(body, headers)
+
+
+def _sent(body: bytes, headers: dict[str, str]) -> Sent:
     return Sent(body, tuple((name.encode(), value.encode("latin-1")) for name, value in headers.items()))
 
 

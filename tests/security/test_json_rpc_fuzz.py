@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from sim_mcp.sim.fake import workflow_id
 from tests.journeys.mcp_clients import over_http, structured
 from tests.patience import PATIENCE_S
-from tests.security.rpc_messages import Sent, messages
+from tests.security.rpc_messages import Sent, honest, messages
 from tests.transports.test_http import open_session
 from tests.transports.test_stdio import HANDSHAKE, PROGRAM
 from tests.transports.web import Web, bearer, claims, open_web, signed
@@ -124,6 +124,8 @@ async def fuzz(folder: Path, count: int) -> Counter[tuple[int, str]]:
         await web.allow("globex", "quick")
         await web.execute("globex", workflow_id("globex", "quick"))
         fuzzer = Fuzzer(web, await open_session(web, bearer("acme")))
+        for sent in honest():
+            await fuzzer.post(sent, in_session=b"_meta" not in sent.body)
         await anyio.to_thread.run_sync(run_examples, fuzzer, count)
         async with over_http(web, "auto", lambda: signed(claims("acme"))) as client:
             result = structured(await client.call_tool("echo", {"text": "still here"}))
