@@ -1,7 +1,7 @@
-"""Coverage-guided fuzzing of everything that reads bytes from outside: `fuzz_parsers.py TARGET --seconds 120`.
+"""Coverage-guided fuzzing of everything that reads bytes from outside: `fuzz_parsers.py TARGET`.
 
 Needs the dependency group `fuzz` (Linux): `uv run --group fuzz python scripts/fuzz_parsers.py sim-answer`.
-A parser may refuse in its own words (`ALLOWED`); any other exception, and any input that takes longer than ten
+A parser may refuse in its own words (`ALLOWED`); any other exception, and any input that takes more than ten
 seconds, is a fault: the input is left in the folder that the last lines name.
 """
 
