@@ -93,12 +93,13 @@ def test_every_licence_is_one_that_may_be_passed_on() -> None:
     odd: list[str] = []
     for name in sorted(runtime_packages()):
         try:
-            about = metadata(name)
+            about = metadata(name).json
         except PackageNotFoundError:  # of another system, or an extra that is not installed
             continue
-        told = [about.get("License-Expression") or "", *(about.get_all("Classifier") or [])]
-        licence = " ".join(each for each in told if each and ("License" in each or each == told[0]))
-        licence = licence or str(about.get("License") or "")[:200]
+        classifiers: Any = about.get("classifier", [])
+        own = str(about.get("license_expression", ""))
+        licence = " ".join([own, *[each for each in classifiers if "License" in each]]).strip()
+        licence = licence or str(about.get("license", ""))[:200]
         if name in REVIEWED:
             continue
         if not PERMISSIVE.search(licence) or COPYLEFT.search(licence):
