@@ -16,6 +16,8 @@ import pytest
 from sim_mcp.model.clock import ManualClock
 from tests.postgres import Server, start
 
+pytest_plugins = ("tests.artefacts",)
+
 hypothesis.settings.register_profile(
     "house",
     deadline=None,  # a slow machine is no fault

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import httpx
+import pytest
+
+from sim_mcp.telemetry import set_up_logs
 
 PART = 8
 """This many characters of a secret in a row are a leak."""
@@ -50,6 +56,22 @@ class Watchlist:
                     found.append(f"{name}: …{text[max(0, at - 60) : at + PART + 20]!r}…")
                     break
         return found
+
+
+@contextmanager
+def all_that_is_logged(caplog: pytest.LogCaptureFixture) -> Generator[Callable[[], str]]:
+    """What the product's log says at debug level, and what its loggers said before that masked anything."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    stream = io.StringIO()
+    set_up_logs(level="debug", style="text", stream=stream)
+    for handler in handlers:
+        root.addHandler(handler)
+    try:
+        yield lambda: stream.getvalue() + caplog.text
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
 
 
 def files_in(folder: Path, *, but: Iterable[str] = ()) -> list[bytes]:

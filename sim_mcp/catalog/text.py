@@ -47,6 +47,19 @@ def shortened(text: str, limit: int = 64) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
+def told_prose(text: str, limit: int) -> str:
+    """Somebody else's sentences, fit to be read by a model: nothing hidden, nothing endless."""
+    return shortened(cleaned(text), limit)
+
+
+def told_name(text: str, limit: int) -> str:
+    """Somebody else's name for something, on one line: what is hidden in it is spelled out."""
+    spelled = (
+        each.encode("unicode_escape").decode() if is_hidden(each) or each in _KEPT else each for each in text
+    )
+    return shortened("".join(spelled), limit)
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that `word` was probably meant to be."""
     found = difflib.get_close_matches(shortened(word).lower(), list(known), n=1, cutoff=0.6)

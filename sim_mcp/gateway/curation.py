@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from sim_mcp.catalog import ToolSpec, drift_of_tool
+from sim_mcp.catalog import ToolSpec, drift_of_tool, told_name, told_prose
 from sim_mcp.gateway.call import Gateway
 from sim_mcp.gateway.drift_gate import deployed_inputs, lock_of
 from sim_mcp.gateway.tenancy import Tenancy
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from sim_mcp.sim import SimClient
 
 T = TypeVar("T")
+
+
+LONGEST_NAME, LONGEST_PROSE, MOST_INPUTS = 200, 1000, 200
+"""How much of a workflow's own words a list of workflows repeats."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,8 +256,29 @@ async def _discovered(
     inputs = await quiet(lambda: client.inputs(summary.workflow_id))
     drift = () if tool is None or inputs is None else drift_of_tool(tool, input_schema_of(inputs))
     return DiscoveredWorkflow(
-        summary=summary, tool_name=tool.name if tool else None, inputs=inputs, drift=drift
+        summary=replace(
+            summary,
+            name=told_name(summary.name, LONGEST_NAME),
+            description=told_prose(summary.description, LONGEST_PROSE),
+        ),
+        tool_name=tool.name if tool else None,
+        inputs=None if inputs is None else _told(inputs),
+        drift=drift,
     )
+
+
+def _told(inputs: WorkflowInputs) -> WorkflowInputs:
+    """`inputs` as a model may read them before anybody has judged them: their author may be anybody."""
+    fields = (
+        replace(
+            each,
+            name=told_name(each.name, LONGEST_NAME),
+            type=told_name(each.type, LONGEST_NAME),
+            description=told_prose(each.description, LONGEST_PROSE),
+        )
+        for each in inputs.fields[:MOST_INPUTS]
+    )
+    return replace(inputs, fields=tuple(fields))
 
 
 async def drift_of(client: SimClient, tool: WorkflowTool) -> tuple[str, ...]:

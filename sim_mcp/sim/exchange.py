@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from enum import Enum
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from sim_mcp.model.errors import InvalidInput
 from sim_mcp.model.json import Json, JsonObject, is_object
@@ -49,12 +49,24 @@ def path_of(*segments: str) -> str:
     """`/a/b%3Ac`: each segment percent-encoded whole (sim-api 11.4).
 
     Raises:
-        InvalidInput: A segment is empty, or one of the dots that would climb to another path.
+        InvalidInput: A segment is empty, or would climb to another path if a proxy decodes it.
     """
     for segment in segments:
-        if segment in {"", ".", ".."} or len(segment) > 512 or UNPRINTABLE.search(segment):
+        if len(segment) > 512 or UNPRINTABLE.search(segment) or _climbs(segment):
             raise InvalidInput("An id for SIM is empty or contains characters that no id has.")
     return "/" + "/".join(quote(segment, safe="") for segment in segments)
+
+
+def _climbs(segment: str) -> bool:
+    """Whether dots or emptiness would show between slashes, should a proxy decode `segment`, even twice."""
+    for _ in range(3):
+        if any(part.partition(";")[0] in {"", ".", ".."} for part in re.split(r"[/\\]", segment)):
+            return True
+        decoded = unquote(segment)
+        if decoded == segment:
+            return False
+        segment = decoded
+    return True
 
 
 def check_api_key(api_key: str) -> str:

@@ -113,10 +113,10 @@ def retry_after_s(text: str | None, *, now: datetime) -> float | None:
         return _clipped(float(text))
     try:
         moment = parsedate_to_datetime(text)
-    except (TypeError, ValueError):
+        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return _clipped((aware - now).total_seconds())
+    except (TypeError, ValueError, OverflowError):
         return None
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return _clipped((aware - now).total_seconds())
 
 
 def _clipped(seconds: float) -> float:

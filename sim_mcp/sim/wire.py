@@ -24,6 +24,7 @@ from sim_mcp.sim.losses import broken_off, late, not_sim, too_large, unreachable
 from sim_mcp.sim.meter import count_request
 from sim_mcp.sim.parsing import parse_json, retry_after_s
 from sim_mcp.sim.storage import without_storage
+from sim_mcp.sim.unpacking import unpack_in_pieces
 from sim_mcp.sim.wording import Wording
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ class Wire:
                     )
                     count_request()
                     response = await client.send(request, stream=True)
+                unpack_in_pieces(response)
                 try:
                     yield await self._answer(response, effect, timeout_s)
                 finally:

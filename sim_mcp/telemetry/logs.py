@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -18,6 +19,7 @@ _QUIET = (
     "mcp",  # its session manager writes whole session ids at INFO
     "httpx",
     "aiosqlite",
+    "sse_starlette",  # at DEBUG it writes every message whole, results of tenants included
     "watchfiles",
 )
 
@@ -92,9 +94,22 @@ class _JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["error"] = without_credentials(self.formatException(record.exc_info))
-        return json.dumps(line, ensure_ascii=False)
+        return _one_line(json.dumps(line, ensure_ascii=False), spelled=_as_json)
 
 
-def _one_line(text: str) -> str:
-    """Line breaks and control characters in a record could forge further records, or steer a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+def _as_python(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
+def _as_json(character: str) -> str:
+    return json.dumps(character)[1:-1]
+
+
+def _one_line(text: str, *, spelled: Callable[[str], str] = _as_python) -> str:
+    """Line breaks and control characters in a record could forge further records, or steer a terminal.
+
+    Some readers end a line at U+0085 or U+2028 too, which JSON does not escape by itself.
+    """
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else spelled(each) for each in text)

@@ -130,17 +130,52 @@ def test_every_error_has_its_remedy() -> None:
     assert set(REMEDIES) == set(ErrorCode)
 
 
+THREATS = (
+    "Token passthrough",
+    "Confused deputy",
+    "Session hijack",
+    "SSRF",
+    "DNS rebinding",
+    "Tool poisoning",
+    "Rug-pull",
+    "Prompt injection through outputs",
+    "Header injection",
+    "Path traversal",
+    "Log injection",
+    "Timing",
+    "Resource exhaustion",
+    "Supply chain",
+)
+"""What the security page must answer, each with a test that is there."""
+NAMED_TEST = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
+
+
+def _rows_of_the_security_page() -> list[list[str]]:
+    text = (DOCS / "security.md").read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    return [row for row in rows if row[0] not in {"Promise", "Threat"}]
+
+
 def test_every_promise_of_the_security_page_has_a_test_that_is_there() -> None:
     """By file and name."""
-    text = (DOCS / "security.md").read_text(encoding="utf-8")
-    named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", text)
-    assert len(named) == text.count("\n| ") - text.count("\n| Promise")
-    for path, name in named:
-        tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-        functions = {
-            node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        }
-        assert name in functions, (path, name)
+    for row in _rows_of_the_security_page():
+        named = NAMED_TEST.findall(row[-1])
+        assert named, row[0]
+        for path, name in named:
+            tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+            functions = {
+                node.name
+                for node in ast.walk(tree)
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            }
+            assert name in functions, (path, name)
+
+
+def test_every_threat_is_answered_on_the_security_page() -> None:
+    """What an attacker would do, what stops it, and the test: none of the three is empty."""
+    rows = {row[0]: row for row in _rows_of_the_security_page() if len(row) == 4}
+    assert set(THREATS) <= set(rows)
+    assert [name for name, row in rows.items() if not all(cell.strip() for cell in row)] == []
 
 
 @pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)

@@ -6,8 +6,6 @@ log lines at debug level, and the bytes of the database.
 
 from __future__ import annotations
 
-import io
-import logging
 import uuid
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
@@ -23,13 +21,12 @@ from sim_mcp.app import Needs, Progress
 from sim_mcp.model.clock import ManualClock
 from sim_mcp.model.integration import Integration
 from sim_mcp.sim.fake import FakeSim, demo_account, faults, workflow_id
-from sim_mcp.telemetry import set_up_logs
 from sim_mcp.transports.admin_tools import ADMIN_TOOLS
 from sim_mcp.transports.rest import ROUTES
 from tests.authority import ROUTES as RULES
 from tests.authority import SCHEDULE, Ids
 from tests.journeys.mcp_clients import ERAS, connected
-from tests.leaks import ACME_KEY, GLOBEX_KEY, Blabber, Watchlist, files_in
+from tests.leaks import ACME_KEY, GLOBEX_KEY, Blabber, Watchlist, all_that_is_logged, files_in
 from tests.transports.web import PassingTime, Web, bearer, claims, open_web, signed
 from tests.triggers import dead_job
 from tests.world import SECRET, SandboxTime, World, flowing, open_world, principal
@@ -59,15 +56,8 @@ FAULTS = (
 @pytest.fixture
 def logged(caplog: pytest.LogCaptureFixture) -> Generator[Callable[[], str]]:
     """What the product's log says at debug level, and what its loggers said before that masked anything."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    stream = io.StringIO()
-    set_up_logs(level="debug", style="text", stream=stream)
-    for handler in handlers:
-        root.addHandler(handler)
-    yield lambda: stream.getvalue() + caplog.text
-    root.handlers[:] = handlers
-    root.setLevel(level)
+    with all_that_is_logged(caplog) as said:
+        yield said
 
 
 def talkative(*, v2_enabled: bool, clock: ManualClock, passing: bool = False) -> FakeSim:

@@ -228,7 +228,23 @@ def test_every_segment_of_a_path_is_encoded() -> None:
     assert path_of("blk₍0₎_loop1", "a/b?c#d%") == "/blk%E2%82%8D0%E2%82%8E_loop1/a%2Fb%3Fc%23d%25"
 
 
-@pytest.mark.parametrize("segment", ["", ".", "..", "a\nb", "x" * 600])
+@pytest.mark.parametrize(
+    "segment",
+    [
+        "",
+        ".",
+        "..",
+        "a\nb",
+        "x" * 600,
+        "../x",
+        "a/../../b",
+        "..\\x",
+        "//host/x",
+        "..;/x",
+        "%2e%2e/x",
+        "%252e%252e%252f",
+    ],
+)
 def test_no_segment_climbs_out_of_its_path(segment: str) -> None:
     """Dots and emptiness would address something else."""
     with pytest.raises(InvalidInput):

@@ -61,6 +61,31 @@ def test_a_line_break_in_a_value_does_not_forge_a_record(style: str) -> None:
     assert "\x1b" not in stream.getvalue()
 
 
+BREAKS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
+"""Whatever some reader takes for the end of a line."""
+STEERING = "\x00\x07\x08\x1b\x7f\x9b\u200b\u202e\u2066\ufeff\ud800\U000e0041"
+"""What moves a terminal's cursor, turns the direction of text, is invisible, or cannot be written at all."""
+
+
+@pytest.mark.requirement("R60")
+@pytest.mark.parametrize("style", ["text", "json"])
+@pytest.mark.parametrize("character", [*BREAKS, *STEERING])
+def test_no_character_of_a_value_ends_a_line_or_steers_a_terminal(style: str, character: str) -> None:
+    """In the message, in what it is about, and in an exception; and as JSON nothing of it is lost."""
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="")
+    set_up_logs(level="info", style=style, stream=stream)
+    hostile = f"a{character}2026-01-01 INFO forged"
+    with working_on(tenant=hostile):
+        logging.getLogger("x").error("tool %s", hostile, exc_info=ValueError(hostile))
+    stream.flush()
+    assert isinstance(stream.buffer, io.BytesIO)
+    written = stream.buffer.getvalue().decode("utf-8")
+    assert len(written.splitlines()) == 1
+    assert written.removesuffix("\n").isprintable()
+    if style == "json":
+        assert (json.loads(written)["message"], json.loads(written)["tenant"]) == (f"tool {hostile}", hostile)
+
+
 @pytest.mark.parametrize("name", ["sim_list_executions", "sim_get_execution", "sim_discover_workflows"])
 def test_the_names_of_our_own_tools_are_no_secrets(name: str) -> None:
     """A remedy that is redacted helps nobody."""

@@ -1,0 +1,1 @@
+"""What attackers would do, and that it gets them nowhere: `docs/security.md` names these tests."""
