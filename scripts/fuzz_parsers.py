@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib
 import json
 import sys
 import tempfile
@@ -17,9 +18,12 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-import atheris
 import httpx
+from pydantic import SecretStr
+
+atheris: Any = importlib.import_module("atheris")  # of the group `fuzz`; it comes without types
 
 with atheris.instrument_imports(include=["sim_mcp"]):
     from sim_mcp.catalog import ToolSpec
@@ -44,7 +48,7 @@ with atheris.instrument_imports(include=["sim_mcp"]):
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SECRET = "a-test-secret-of-more-than-32-bytes!"  # noqa: S105 - of nobody
 WORDS = Wording(base_url="https://sim.example.com", api_key="sk-sim-test-0123456789")
-SETTINGS = Settings(auth_jwt_secret=SECRET)
+SETTINGS = Settings(auth_jwt_secret=SecretStr(SECRET))
 ALLOWED = (SimMcpError, ValueError, TextFault)
 
 
