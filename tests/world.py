@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio.lowlevel
+import anyio.to_thread
 import httpx
 
 from sim_mcp.app import App, ExecutionFilter, Needs, Seams, open_app
@@ -40,6 +41,14 @@ def spec(tenant: str, workflow: str, name: str | None = None, **fields: object) 
         "description": f"The {workflow} workflow of {tenant}.",
         **fields,
     }
+
+
+HOPS_PER_S = 8
+"""How often a second that flows lets threads have their turn: a database answers from one."""
+
+
+def _nothing() -> None:
+    """What a thread does that only has to have a turn."""
 
 
 class SandboxTime:
@@ -128,6 +137,8 @@ async def flowing(clock: ManualClock) -> AsyncGenerator[None]:
     async def flow() -> None:
         while True:
             await clock.sleeper(within_s=60)
+            for _ in range(HOPS_PER_S):
+                await anyio.to_thread.run_sync(_nothing)
             clock.advance(1)
             await anyio.lowlevel.checkpoint()
 
