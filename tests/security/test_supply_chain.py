@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 import tomllib
 from importlib.metadata import PackageNotFoundError, metadata
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from scripts.audit_lock import INDEX, faults_in
+from scripts.audit_lock import faults_in
 
 pytestmark = pytest.mark.requirement("R60", "R67")
 
@@ -42,23 +43,23 @@ def runtime_packages() -> set[str]:
 
 
 def test_the_lock_holds_every_package_to_its_bytes() -> None:
-    """From the public index, with hashes, as wheels, none that is denied."""
+    """From one index, with hashes, as wheels, none that is denied."""
     assert faults_in(LOCK) == []
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"source": {"git": "https://example.com/x"}}, "not from the public index"),
-        ({"source": {"registry": "https://evil.example/simple"}}, "not from the public index"),
-        ({"source": {"url": "https://example.com/x.whl"}}, "not from the public index"),
+        ({"source": {"git": "https://example.com/x"}}, "not from the index of the others"),
+        ({"source": {"registry": "https://evil.example/simple"}}, "not from the index of the others"),
+        ({"source": {"url": "https://example.com/x.whl"}}, "not from the index of the others"),
         ({"wheels": []}, "runs its own code"),
         (
             {"wheels": [{"url": "https://evil.example/x.whl", "hash": "sha256:" + "0" * 64}]},
             "stands elsewhere",
         ),
-        ({"wheels": [{"url": "https://files.pythonhosted.org/x.whl"}]}, "without a SHA-256"),
-        ({"wheels": [{"url": "https://files.pythonhosted.org/x", "hash": "md5:00"}]}, "without a SHA-256"),
+        ({"wheels": [{"url": "HOST/x.whl"}]}, "without a SHA-256"),
+        ({"wheels": [{"url": "HOST/x", "hash": "md5:00"}]}, "without a SHA-256"),
         ({"name": "python-jose"}, "may not be used"),
         ({"name": "h11", "version": "0.14.0"}, "may not be used"),
     ],
@@ -67,7 +68,8 @@ def test_each_fault_of_a_lock_is_found(change: dict[str, Any], says: str) -> Non
     """One package is changed, one fault is told."""
     lock = copy.deepcopy(LOCK)
     package = next(each for each in lock["package"] if each["name"] == "anyio")
-    package.update(change)
+    host = "/".join(package["wheels"][0]["url"].split("/")[:3])
+    package.update(json.loads(json.dumps(change).replace("HOST", host)))
     found = faults_in(lock)
     assert len(found) == 1
     assert says in found[0]
@@ -85,7 +87,6 @@ def test_no_dependency_is_named_by_address() -> None:
     ]
     assert [each for each in wanted if "://" in each or " @ " in each] == []
     assert not {"index", "sources", "find-links", "index-url"} & set(project["tool"]["uv"])
-    assert INDEX == "https://pypi.org/simple"
 
 
 def test_every_licence_is_one_that_may_be_passed_on() -> None:
