@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import aiosqlite
 import anyio
+import anyio.lowlevel
 
 from sim_mcp.model.errors import Conflict, InvalidInput
 from sim_mcp.store.database import Trouble
@@ -120,6 +121,7 @@ class SqliteDatabase:
     async def glance(self, sql: str, parameters: Sequence[Value] = ()) -> Row | None:
         """The first row that `sql` yields, read on the event loop; by a reader where it had to wait."""
         self._open_writer()
+        await anyio.lowlevel.checkpoint()  # a caller who asks again and again lets others have their turn
         try:
             # All of them: a question that is left open would hold on to what the database was like then.
             rows = self._glancer().execute(sql, parameters).fetchall()

@@ -263,6 +263,9 @@ async def test_a_failed_run_and_a_cancelled_one_are_outcomes(world: World) -> No
     assert await answer(world, keyed(tool_name="failing")) == replace(failed, is_replay=True)
     world.sim.script(faults.Hang(run_started=True))
     going = await answer(world, keyed(key="k2"), patience_s=0)
+    with anyio.fail_after(PATIENCE_S):
+        while len(world.started) < 2:  # cancelled before that, nothing would have run
+            await anyio.lowlevel.checkpoint()
     cancelled = await world.app.runs.cancel(principal("acme"), going.execution.id)
     again = await answer(world, keyed(key="k2"), patience_s=0)
     assert (again.execution.id, again.execution.status) == (cancelled.id, cancelled.status)
