@@ -66,14 +66,6 @@ class Transaction(Statements, Protocol):
 class Database(Statements, Protocol):
     """An open database. Safe to share among all tasks of one event loop."""
 
-    async def glance(self, sql: str, parameters: Sequence[Value] = ()) -> Row | None:
-        """`fetch_one` for what each call asks: one row by its key, without sorting or counting.
-
-        An embedded database answers at once, on the event loop: handing so little work to a thread and
-        getting it back takes ten times as long as the work.
-        """
-        ...
-
     def transaction(self, *, turn: str | None = None) -> AbstractAsyncContextManager[Transaction]:
         """Everything said inside commits on a clean exit; an error or a cancellation undoes it all.
 

@@ -61,7 +61,9 @@ class ExecutionHistory(ExecutionTable):
     ) -> Execution | None:
         """The execution with our id, or `None`."""
         conditions, values = _visible(tenant_id, organization_id)
-        row = await self.database.glance(_select([*conditions, "id = ?"], "LIMIT 1"), [*values, execution_id])
+        row = await self.database.fetch_one(
+            _select([*conditions, "id = ?"], "LIMIT 1"), [*values, execution_id]
+        )
         return None if row is None else from_row(row)
 
     async def find(self, tenant_id: TenantId, organization_id: str | None, any_id: str) -> Execution | None:
@@ -70,7 +72,7 @@ class ExecutionHistory(ExecutionTable):
         # Three questions, not one with OR: each has its index, together they would read every row.
         for condition in ("id = ?", "run_id = ?", "job_id = ?"):
             sql = _select([*conditions, condition], "ORDER BY created_at DESC LIMIT 1")
-            row = await self.database.glance(sql, [*values, any_id])
+            row = await self.database.fetch_one(sql, [*values, any_id])
             if row is not None:
                 return from_row(row)
         return None

@@ -64,14 +64,14 @@ class Integrations:
 
         Removed settings count as absent. Disabled ones do not: they are returned as they are.
         """
-        row = await self.database.glance(_HEAD, [tenant_id, organization_scope(organization_id)])
+        row = await self.database.fetch_one(_HEAD, [tenant_id, organization_scope(organization_id)])
         if (row is None or columns.flag(row, "is_removed")) and organization_id is not None:
             row = await self._head(self.database, tenant_id, None)
         return None if row is None or columns.flag(row, "is_removed") else to_integration(row)
 
     async def get(self, tenant_id: TenantId, integration_id: IntegrationId | str) -> Integration | None:
         """The settings in force under this id, or `None` when unknown or removed."""
-        row = await self.database.glance(
+        row = await self.database.fetch_one(
             "SELECT * FROM integration_revisions WHERE tenant_id = ? AND id = ?"
             " ORDER BY revision DESC LIMIT 1",
             [tenant_id, integration_id],

@@ -87,10 +87,6 @@ class PostgresDatabase:
         with _Translated():
             return await self._opened().fetchrow(_numbered(sql), *parameters)
 
-    async def glance(self, sql: str, parameters: Sequence[Value] = ()) -> Row | None:
-        """As `fetch_one`."""
-        return await self.fetch_one(sql, parameters)
-
     async def execute(self, sql: str, parameters: Sequence[Value] = ()) -> int:
         """Run one writing statement as its own transaction; return how many rows it touched."""
         status = ""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import aiosqlite
 import anyio
-import anyio.lowlevel
 
 from sim_mcp.model.errors import Conflict, InvalidInput
 from sim_mcp.store.database import Trouble
@@ -86,8 +85,6 @@ class SqliteDatabase:
         self._reading = anyio.Semaphore(_READERS)
         self._readers: list[aiosqlite.Connection] = []
         self._idle: list[aiosqlite.Connection] = []
-        self._glance: sqlite3.Connection | None = None
-        """For reads on the event loop: it never waits for a lock."""
 
     async def open(self, *, may_write: bool = True, survives_power_loss: bool = False) -> None:
         """Connect the writer and prepare the file for readers beside it."""
@@ -116,17 +113,6 @@ class SqliteDatabase:
     async def fetch_one(self, sql: str, parameters: Sequence[Value] = ()) -> Row | None:
         """The first row that `sql` yields; never waits for a writer."""
         rows = await self.fetch_all(sql, parameters)
-        return rows[0] if rows else None
-
-    async def glance(self, sql: str, parameters: Sequence[Value] = ()) -> Row | None:
-        """The first row that `sql` yields, read on the event loop; by a reader where it had to wait."""
-        self._open_writer()
-        await anyio.lowlevel.checkpoint()  # a caller who asks again and again lets others have their turn
-        try:
-            # All of them: a question that is left open would hold on to what the database was like then.
-            rows = self._glancer().execute(sql, parameters).fetchall()
-        except (sqlite3.Error, UnicodeEncodeError, OverflowError):
-            return await self.fetch_one(sql, parameters)  # which waits, and names what is wrong
         return rows[0] if rows else None
 
     async def execute(self, sql: str, parameters: Sequence[Value] = ()) -> int:
@@ -185,11 +171,6 @@ class SqliteDatabase:
                 connections = [*self._readers, *([self._writer] if self._writer else [])]
                 self._writer = None
                 self._readers.clear()
-                if self._glance is not None:
-                    with suppress(sqlite3.Error):
-                        self._glance.close()
-                    self._glance = None
-                self._idle.clear()
                 for connection in connections:
                     with suppress(sqlite3.Error):
                         await connection.close()
@@ -198,13 +179,6 @@ class SqliteDatabase:
         if self._writer is None:
             raise Trouble.CLOSED.error("used after close")
         return self._writer
-
-    def _glancer(self) -> sqlite3.Connection:
-        if self._glance is None:
-            self._glance = sqlite3.connect(self._uri, uri=True, isolation_level=None, timeout=0)
-            self._glance.row_factory = sqlite3.Row
-            self._glance.execute("PRAGMA query_only = ON")
-        return self._glance
 
     @asynccontextmanager
     async def _reader(self) -> AsyncGenerator[aiosqlite.Connection]:

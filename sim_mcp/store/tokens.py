@@ -116,7 +116,7 @@ class Tokens:
         """
         if _SHAPE.match(secret) is None:
             return None
-        row = await self.database.glance("SELECT * FROM tokens WHERE secret_hash = ?", [_hash(secret)])
+        row = await self.database.fetch_one("SELECT * FROM tokens WHERE secret_hash = ?", [_hash(secret)])
         if row is None:
             return None
         token = _token(row)

@@ -58,7 +58,7 @@ class AllowList:
 
     async def version(self, tenant_id: TenantId) -> int:
         """A number that grows with every change of the tenant's list; 0 before the first. Cheap."""
-        row = await self.database.glance(
+        row = await self.database.fetch_one(
             "SELECT version FROM allow_list_versions WHERE tenant_id = ?", [tenant_id]
         )
         return 0 if row is None else columns.whole(row, "version")

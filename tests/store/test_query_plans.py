@@ -43,10 +43,6 @@ class Eavesdropper:
         self.said.add(sql)
         return await self._database.fetch_one(sql, parameters)
 
-    async def glance(self, sql: str, parameters: Sequence[Value] = ()) -> Row | None:
-        self.said.add(sql)
-        return await self._database.glance(sql, parameters)
-
     async def execute(self, sql: str, parameters: Sequence[Value] = ()) -> int:
         self.said.add(sql)
         return await self._database.execute(sql, parameters)
