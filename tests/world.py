@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -180,3 +180,18 @@ async def open_world(
             if await app.administration.settings(principal(name)) is None:
                 await app.administration.set_up(principal(name), api_key=key)
         yield world
+
+
+def world_beside(
+    folder: Path, base_url: str, *, sim: FakeSim, clock: Clock, **changes: Any
+) -> AbstractAsyncContextManager[World]:
+    """The app, open in this process on the directory of servers that call `sim` over its socket."""
+    return open_world(
+        folder,
+        sim=sim,
+        clock=clock,
+        transport_of=lambda _: sim.transport(),
+        sim_base_url=base_url,
+        sim_allowed_hosts=("127.0.0.1",),
+        **changes,
+    )

@@ -19,19 +19,10 @@ import pytest
 from sim_mcp.sim.fake import demo_account
 from tests.cli.conftest import Invoke, Sandbox
 from tests.patience import PATIENCE_S
+from tests.transports.web import HELLO
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = (sys.executable, "-m", "sim_mcp")
-HELLO = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "initialize",
-    "params": {
-        "protocolVersion": "2025-11-25",
-        "capabilities": {},
-        "clientInfo": {"name": "test", "version": "1"},
-    },
-}
 
 pytestmark = [
     pytest.mark.sockets,

@@ -24,7 +24,7 @@ from sim_mcp.sim.fake import FakeSim, serve_fake
 from tests.faults.ledger import doubles, hold_against_the_ledger, settled, text_of
 from tests.faults.nursery import TOOLS
 from tests.patience import PATIENCE_S
-from tests.world import TENANTS, open_world
+from tests.world import TENANTS, world_beside
 
 pytestmark = [pytest.mark.anyio, pytest.mark.sockets]
 
@@ -109,14 +109,7 @@ async def test_kills_at_random_moments_lose_no_row_and_run_nothing_twice(
                 with anyio.fail_after(PATIENCE_S):
                     await kill(lives, sim, dice, number)
         clock = ManualClock(datetime.now(UTC) + timedelta(seconds=60))
-        async with open_world(
-            tmp_path,
-            sim=sim,
-            clock=clock,
-            transport_of=lambda _: sim.transport(),
-            sim_base_url=base_url,
-            sim_allowed_hosts=("127.0.0.1",),
-        ) as world:
+        async with world_beside(tmp_path, base_url, sim=sim, clock=clock) as world:
             rows = await settled(world)
     told = (tmp_path / "told.txt").read_text("utf-8")
     hold_against_the_ledger(rows, sim)

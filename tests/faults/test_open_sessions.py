@@ -10,22 +10,12 @@ import httpx
 import pytest
 
 from sim_mcp.transports import http
-from tests.transports.web import bearer, open_web
+from tests.transports.web import HELLO, bearer, open_web
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("R66", "F25")]
 
 LIMIT, TOO_MANY = 100, 1000
 HEADERS = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
-HELLO: dict[str, object] = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "initialize",
-    "params": {
-        "protocolVersion": "2025-11-25",
-        "capabilities": {},
-        "clientInfo": {"name": "test", "version": "1"},
-    },
-}
 LIST: dict[str, object] = {"jsonrpc": "2.0", "id": 2, "method": "tools/list", "params": {}}
 
 

@@ -32,7 +32,7 @@ from tests.journeys.mcp_clients import structured
 from tests.journeys.test_two_servers import URL, drain
 from tests.patience import PATIENCE_S
 from tests.transports.test_http_serving import real_bearer
-from tests.world import SECRET, TENANTS, World, open_world
+from tests.world import SECRET, TENANTS, World, world_beside
 
 pytestmark = [pytest.mark.anyio, pytest.mark.sockets]
 
@@ -75,14 +75,8 @@ async def serving(folder: Path, sim_url: str) -> AsyncGenerator[tuple[anyio.abc.
 @asynccontextmanager
 async def a_world(folder: Path, sim: FakeSim, sim_url: str, *, ahead_s: float) -> AsyncGenerator[World]:
     """The server's own rooms in this process, while the server does not run."""
-    async with open_world(
-        folder,
-        sim=sim,
-        clock=ManualClock(datetime.now(UTC) + timedelta(seconds=ahead_s)),
-        transport_of=lambda _: sim.transport(),
-        sim_base_url=sim_url,
-        sim_allowed_hosts=("127.0.0.1",),
-    ) as world:
+    clock = ManualClock(datetime.now(UTC) + timedelta(seconds=ahead_s))
+    async with world_beside(folder, sim_url, sim=sim, clock=clock) as world:
         yield world
 
 

@@ -17,7 +17,7 @@ from sim_mcp.model.clock import ManualClock
 from sim_mcp.model.execution import Execution, Status
 from sim_mcp.sim.fake import FakeSim, serve_fake
 from tests.patience import PATIENCE_S
-from tests.world import World, open_world
+from tests.world import World, world_beside
 
 pytestmark = [pytest.mark.anyio, pytest.mark.sockets]
 
@@ -56,14 +56,7 @@ async def test_after_a_kill_every_run_has_a_row_and_every_row_settles(
             finally:
                 victim.send_signal(signal.SIGKILL)
         clock.advance(60)
-        async with open_world(
-            tmp_path,
-            sim=sim,
-            clock=clock,
-            transport_of=lambda _: sim.transport(),
-            sim_base_url=base_url,
-            sim_allowed_hosts=("127.0.0.1",),
-        ) as world:
+        async with world_beside(tmp_path, base_url, sim=sim, clock=clock) as world:
             rows = await settled(world)
     started = Counter(run.run_id for run in sim.runs)
     asked = Counter((run.account, run.input["text"]) for run in sim.runs)

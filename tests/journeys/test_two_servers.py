@@ -215,9 +215,9 @@ async def a_list_change_reaches_the_other(site: Site) -> None:
         async with site.client(1, "acme") as client, client.listen(tools_list_changed=True) as stream:
             ready.set()
             async for _ in stream:
-                heard.add("acme listens")
-                assert "quick" in await names(client)
-                break
+                if "quick" in await names(client):
+                    heard.add("acme listens")
+                    break
 
     def hear(name: str) -> Any:
         async def hearing(message: object) -> None:
@@ -226,11 +226,18 @@ async def a_list_change_reaches_the_other(site: Site) -> None:
 
         return hearing
 
+    def session(tenant: str) -> Client:
+        door = sse_client(f"{site.urls[1]}/sse", headers=fresh_bearer(tenant), timeout=PATIENCE_S)
+        return Client(door, mode="legacy", message_handler=hear(f"{tenant} is told"))
+
     async with AsyncExitStack() as stack:
-        for tenant in TENANTS:
-            door = sse_client(f"{site.urls[1]}/sse", headers=fresh_bearer(tenant), timeout=PATIENCE_S)
-            session = Client(door, mode="legacy", message_handler=hear(f"{tenant} is told"))
-            await stack.enter_async_context(session)
+        await stack.enter_async_context(session("acme"))
+        await site.allow(0, "acme", "echo")
+        while not heard:
+            await anyio.lowlevel.checkpoint()
+        # Changes are told in their order: from here on, none of those that globex made itself is on its way.
+        await stack.enter_async_context(session("globex"))
+        heard.clear()
         ready = anyio.Event()
         async with anyio.create_task_group() as group:
             group.start_soon(listen, ready)

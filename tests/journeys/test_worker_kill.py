@@ -30,7 +30,7 @@ from tests.journeys.test_events import worked_off
 from tests.patience import PATIENCE_S
 from tests.postgres import Server
 from tests.triggers import event, map_event
-from tests.world import World, open_world, principal
+from tests.world import World, principal, world_beside
 
 pytestmark = [pytest.mark.anyio, pytest.mark.sockets]
 
@@ -100,15 +100,7 @@ async def test_five_hundred_events_run_once_each_though_a_worker_is_killed(site:
     sim = Counting(time=clock, ring_at=EVENTS // 3)
     async with (
         serve_fake(sim) as base_url,
-        open_world(
-            site.folder,
-            sim=sim,
-            clock=clock,
-            transport_of=lambda _: sim.transport(),
-            sim_base_url=base_url,
-            sim_allowed_hosts=("127.0.0.1",),
-            **site.shared,
-        ) as world,
+        world_beside(site.folder, base_url, sim=sim, clock=clock, **site.shared) as world,
     ):
         await post_all(world)
         async with site.working(base_url, count=site.workers) as victim:

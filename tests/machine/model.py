@@ -17,26 +17,6 @@ WORKFLOWS = ("echo", "failing", "asking", "slow", "streaming")
 OWNERS = {workflow_id(tenant, workflow): tenant for tenant in TENANTS for workflow in WORKFLOWS}
 """Whose each workflow is."""
 
-HTTP_STATUS = {
-    "INVALID_INPUT": 400,
-    "UNAUTHORIZED": 401,
-    "USAGE_LIMIT_EXCEEDED": 402,
-    "FORBIDDEN": 403,
-    "NOT_FOUND": 404,
-    "TIMEOUT": 408,
-    "NOT_CONFIGURED": 409,
-    "DISABLED": 409,
-    "NOT_DEPLOYED": 409,
-    "CONFLICT": 409,
-    "PAYLOAD_TOO_LARGE": 413,
-    "RATE_LIMIT_EXCEEDED": 429,
-    "EXECUTION_ERROR": 500,
-    "SIM_UNAVAILABLE": 502,
-    "CIRCUIT_OPEN": 503,
-    "OUTCOME_UNKNOWN": 504,
-}
-"""Contract section 9, copied by hand."""
-
 AT_SIM = frozenset(
     {
         "UNAUTHORIZED",

@@ -12,8 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant
 from sim_mcp.model.principal import ALL_PERMISSIONS, Permission, TenantId
 from tests.machine import invariants as must
 from tests.machine.doors import Told
-from tests.machine.model import AT_SIM, HTTP_STATUS, TENANTS, WORKFLOWS, Asked, Model, Token, Tool, tool_name
+from tests.machine.model import AT_SIM, TENANTS, WORKFLOWS, Asked, Model, Token, Tool, tool_name
 from tests.machine.world import LONG_S, Town
+from tests.statuses import HTTP_STATUS
 from tests.triggers import mapping
 from tests.world import spec
 

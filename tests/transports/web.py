@@ -28,6 +28,17 @@ HOST = "http://127.0.0.1:8765"
 ALL = ("INTEGRATION_ADD", "INTEGRATION_EDIT", "INTEGRATION_VIEW", "INTEGRATION_DELETE")
 NOW_S = 1_767_225_600
 """When the manual clock starts: 2026-01-01."""
+HELLO: dict[str, object] = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {},
+        "clientInfo": {"name": "test", "version": "1"},
+    },
+}
+"""How a session of the older protocol begins."""
 
 
 def claims(tenant: str = "acme", **changes: Any) -> dict[str, Any]:
