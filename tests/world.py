@@ -51,6 +51,12 @@ def _nothing() -> None:
     """What a thread does that only has to have a turn."""
 
 
+async def threads_turn() -> None:
+    """Let threads do what they would do in a second: a database answers from one."""
+    for _ in range(HOPS_PER_S):
+        await anyio.to_thread.run_sync(_nothing)
+
+
 class SandboxTime:
     """The fake SIM's own time: jumps ahead when somebody there sleeps, so that work costs no waiting."""
 
@@ -137,8 +143,7 @@ async def flowing(clock: ManualClock) -> AsyncGenerator[None]:
     async def flow() -> None:
         while True:
             await clock.sleeper(within_s=60)
-            for _ in range(HOPS_PER_S):
-                await anyio.to_thread.run_sync(_nothing)
+            await threads_turn()
             clock.advance(1)
             await anyio.lowlevel.checkpoint()
 

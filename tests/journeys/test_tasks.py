@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import anyio.lowlevel
 import pytest
 from inline_snapshot import snapshot
 from jsonschema import Draft202012Validator
@@ -21,7 +20,7 @@ from sim_mcp.model.execution import Status
 from sim_mcp.sim.fake import FakeSim
 from tests.patience import PATIENCE_S
 from tests.transports.web import ALL, Web, bearer, open_web
-from tests.world import SandboxTime, flowing
+from tests.world import SandboxTime, flowing, threads_turn
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("R14", "R15")]
 
@@ -195,7 +194,7 @@ async def followed_until(web: Web, over: anyio.Event) -> None:
     """The follower at work and time passing, beside what a test does, until `over`."""
     while not over.is_set():
         await web.world.follow_up(advance_s=1)
-        await anyio.lowlevel.checkpoint()
+        await threads_turn()
 
 
 async def asked(web: Web, task_id: str) -> list[str]:
