@@ -205,7 +205,7 @@ class AuditChain:
             chain="",
         )
         link = replace(unchained, chain=unchained.chained(before, key))
-        await transaction.execute(
+        await transaction.then(
             _INSERT,
             [
                 *(link.tenant_id, link.seq, link.execution_id, link.form),

@@ -56,7 +56,11 @@ class Statements(Protocol):
 
 
 class Transaction(Statements, Protocol):
-    """What is said in here happens wholly or not at all."""
+    """What is said in here happens wholly or not at all. It begins with the first statement."""
+
+    async def then(self, sql: str, parameters: Sequence[Value] = ()) -> None:
+        """Run one statement whose answer nobody needs: at the latest with the commit, and then it fails."""
+        ...
 
     async def ring(self) -> None:
         """Once this is committed, wake whoever waits in `Database.rung`, in any process."""
@@ -65,6 +69,13 @@ class Transaction(Statements, Protocol):
 
 class Database(Statements, Protocol):
     """An open database. Safe to share among all tasks of one event loop."""
+
+    async def change(self, sql: str, parameters: Sequence[Value] = ()) -> Row | None:
+        """Run one statement that writes and ends with `RETURNING`, as its own transaction; its first row.
+
+        As with `execute`, a cancellation is delivered after its end.
+        """
+        ...
 
     def transaction(self, *, turn: str | None = None) -> AbstractAsyncContextManager[Transaction]:
         """Everything said inside commits on a clean exit; an error or a cancellation undoes it all.

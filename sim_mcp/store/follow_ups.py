@@ -126,8 +126,7 @@ class FollowUps(ExecutionTable):
 
         Forgotten as soon as SIM tells of the run.
         """
-        async with self.database.transaction() as transaction:
-            row = await transaction.fetch_one(_MISS, [columns.micros(at), tenant_id, execution_id])
+        row = await self.database.change(_MISS, [columns.micros(at), tenant_id, execution_id])
         if row is None:
             return None
         return Missing(
@@ -145,10 +144,7 @@ class FollowUps(ExecutionTable):
         rest_s: float,
     ) -> int:
         rested = [columns.micros(at - timedelta(seconds=rest_s)), columns.micros(at)]
-        async with self.database.transaction() as transaction:
-            row = await transaction.fetch_one(
-                sql, [columns.micros(at), *lease, tenant_id, execution_id, *rested]
-            )
+        row = await self.database.change(sql, [columns.micros(at), *lease, tenant_id, execution_id, *rested])
         return 0 if row is None else columns.whole(row, "looks")
 
     async def keep(

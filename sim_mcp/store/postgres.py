@@ -94,6 +94,11 @@ class PostgresDatabase:
             status = await self._opened().execute(_numbered(sql), *parameters)
         return _count(status)
 
+    async def change(self, sql: str, parameters: Sequence[Value] = ()) -> Row | None:
+        """Run one writing statement that returns rows as its own transaction; its first row."""
+        with _Translated(), anyio.CancelScope(shield=True):
+            return await self._opened().fetchrow(_numbered(sql), *parameters)
+
     @asynccontextmanager
     async def transaction(self, *, turn: str | None = None) -> AsyncGenerator[Transaction]:
         """Commit on a clean exit; roll back on an error or a cancellation."""
@@ -193,6 +198,10 @@ class _Transaction:
         """Run one statement; return how many rows it touched."""
         with _Translated():
             return _count(await self._connection.execute(_numbered(sql), *parameters))
+
+    async def then(self, sql: str, parameters: Sequence[Value] = ()) -> None:
+        """Run one statement whose answer nobody needs."""
+        await self.execute(sql, parameters)
 
     async def ring(self) -> None:
         """Wake whoever waits in `rung`, once this transaction is committed."""

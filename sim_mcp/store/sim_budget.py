@@ -45,14 +45,13 @@ class BudgetWindows:
         if not 1 <= wanted <= limit:
             raise ValueError("a window cannot give so much")
         new = [columns.micros(window_at), columns.micros(window_at + timedelta(seconds=FAR_S))]
-        async with self.database.transaction() as transaction:
-            row = await transaction.fetch_one(
-                _TAKE,
-                [
-                    *(*new, wanted, limit, wanted, limit),
-                    *(*new, wanted, wanted, limit, wanted, limit),
-                    *(*new, new[0]),
-                    *(*new, limit),
-                ],
-            )
+        row = await self.database.change(
+            _TAKE,
+            [
+                *(*new, wanted, limit, wanted, limit),
+                *(*new, wanted, wanted, limit, wanted, limit),
+                *(*new, new[0]),
+                *(*new, limit),
+            ],
+        )
         return 0 if row is None else columns.whole(row, "granted")

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 import aiosqlite
 import anyio
 
-from sim_mcp.model.errors import Conflict, InvalidInput
 from sim_mcp.store.database import Trouble
+from sim_mcp.store.sqlite_errors import Translated, Unbroken
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Sequence
     from pathlib import Path
-    from types import TracebackType
+    from typing import TypeAlias
 
-    from sim_mcp.model.errors import SimMcpError
     from sim_mcp.store.database import Row, Transaction, Value
+
+    _Statement: TypeAlias = tuple[str, Sequence[Value]]
 
 BUSY_TIMEOUT_S = 30.0
 _READERS = 4
@@ -28,18 +29,6 @@ _WAL_TRIES = 50
 _PAGES = 256
 """A megabyte at a time: as long as a writer may have to wait."""
 _SHRINKS = 10_000
-
-_TROUBLES = {
-    sqlite3.SQLITE_BUSY: Trouble.LOCKED,
-    sqlite3.SQLITE_LOCKED: Trouble.LOCKED,
-    sqlite3.SQLITE_FULL: Trouble.FULL,
-    sqlite3.SQLITE_IOERR: Trouble.DISK,
-    sqlite3.SQLITE_CORRUPT: Trouble.CORRUPT,
-    sqlite3.SQLITE_NOTADB: Trouble.CORRUPT,
-    sqlite3.SQLITE_READONLY: Trouble.READ_ONLY,
-    sqlite3.SQLITE_PERM: Trouble.READ_ONLY,
-    sqlite3.SQLITE_CANTOPEN: Trouble.UNREACHABLE,
-}
 
 
 async def open_sqlite(
@@ -80,7 +69,7 @@ class SqliteDatabase:
     def __init__(self, uri: str, *, busy_timeout_s: float) -> None:
         self._uri = uri
         self._busy_timeout_s = busy_timeout_s
-        self._writer: aiosqlite.Connection | None = None
+        self._writer: _Connection | None = None
         self._writing = anyio.Lock()
         self._reading = anyio.Semaphore(_READERS)
         self._readers: list[aiosqlite.Connection] = []
@@ -88,7 +77,7 @@ class SqliteDatabase:
 
     async def open(self, *, may_write: bool = True, survives_power_loss: bool = False) -> None:
         """Connect the writer and prepare the file for readers beside it."""
-        with _Unbroken():
+        with Unbroken():
             self._writer = await self._connect()
             if not may_write:
                 await self._writer.execute("PRAGMA query_only = ON")
@@ -119,8 +108,16 @@ class SqliteDatabase:
         """Run one writing statement as its own transaction; return how many rows it touched."""
         async with self._writing:
             # Shielded: once handed to the connection's thread it will run, so its end is awaited.
-            with _Unbroken():
+            with Unbroken():
                 return (await self._open_writer().execute(sql, parameters)).rowcount
+
+    async def change(self, sql: str, parameters: Sequence[Value] = ()) -> Row | None:
+        """Run one writing statement that returns rows as its own transaction; its first row."""
+        rows: Sequence[Row] = ()
+        async with self._writing:
+            with Unbroken():
+                rows = [*await self._open_writer().execute_fetchall(sql, parameters)]
+        return rows[0] if rows else None
 
     @asynccontextmanager
     async def transaction(self, *, turn: str | None = None) -> AsyncGenerator[Transaction]:
@@ -128,13 +125,11 @@ class SqliteDatabase:
         del turn
         async with self._writing:
             writer = self._open_writer()
+            transaction = _Transaction(writer)
             try:
-                with _Unbroken():
-                    # IMMEDIATE: take the write lock now, where waiting for it is possible.
-                    await writer.execute("BEGIN IMMEDIATE")
-                yield _Transaction(writer)
-                with _Unbroken():
-                    await writer.execute("COMMIT")
+                yield transaction
+                with Unbroken():
+                    await transaction.commit()
             except BaseException:
                 # A rollback that fails must not hide why there was one.
                 with anyio.CancelScope(shield=True), suppress(sqlite3.Error):
@@ -161,7 +156,7 @@ class SqliteDatabase:
             if row is None or row["freelist_count"] == 0:
                 return
             async with self._writing:
-                with _Unbroken():
+                with Unbroken():
                     await self._open_writer().execute_fetchall(f"PRAGMA incremental_vacuum({_PAGES})")
 
     async def close(self) -> None:
@@ -175,7 +170,7 @@ class SqliteDatabase:
                     with suppress(sqlite3.Error):
                         await connection.close()
 
-    def _open_writer(self) -> aiosqlite.Connection:
+    def _open_writer(self) -> _Connection:
         if self._writer is None:
             raise Trouble.CLOSED.error("used after close")
         return self._writer
@@ -192,7 +187,7 @@ class SqliteDatabase:
                 self._idle.append(reader)
 
     async def _new_reader(self) -> aiosqlite.Connection:
-        with _Unbroken():
+        with Unbroken():
             reader = await self._connect()
             if self._writer is None:  # closed while this reader was being opened
                 await reader.close()
@@ -201,25 +196,46 @@ class SqliteDatabase:
             await reader.execute("PRAGMA query_only = ON")
         return reader
 
-    async def _connect(self) -> aiosqlite.Connection:
-        # isolation_level None: the module begins no transaction on its own account.
-        connection = await aiosqlite.connect(
-            self._uri, uri=True, isolation_level=None, timeout=self._busy_timeout_s
-        )
+    async def _connect(self) -> _Connection:
+        def connect() -> sqlite3.Connection:
+            # isolation_level None: the module begins no transaction on its own account.
+            return sqlite3.connect(self._uri, uri=True, isolation_level=None, timeout=self._busy_timeout_s)
+
+        connection = _Connection(connect, iter_chunk_size=64)
+        await connection
         connection.row_factory = sqlite3.Row
         await connection.execute("PRAGMA foreign_keys = ON")
         return connection
 
 
+class _Connection(aiosqlite.Connection):
+    """A connection that takes several statements with it on one way to its thread: ways are what costs."""
+
+    async def perform(self, statements: Sequence[_Statement]) -> tuple[Sequence[Row], int]:
+        """Run `statements`, up to one that fails; what the last one yields, and how many rows it touched."""
+
+        def run() -> tuple[Sequence[Row], int]:
+            cursor = None
+            for sql, parameters in statements:
+                cursor = self._conn.execute(sql, parameters)
+            return ([], 0) if cursor is None else (cursor.fetchall(), cursor.rowcount)
+
+        # The library has no public way for it; it is untyped.
+        return await self._execute(run)  # pyright: ignore[reportUnknownMemberType]
+
+
 class _Transaction:
     """The writer, while a transaction is open on it."""
 
-    def __init__(self, writer: aiosqlite.Connection) -> None:
+    def __init__(self, writer: _Connection) -> None:
         self._writer = writer
+        self._is_begun = False
+        self._waiting: list[_Statement] = []
 
     async def fetch_all(self, sql: str, parameters: Sequence[Value] = ()) -> Sequence[Row]:
         """Every row that `sql` yields, the transaction's own changes included."""
-        return await _fetch(self._writer, sql, parameters)
+        with Translated():
+            return (await self._writer.perform(self._with_what_waits(sql, parameters)))[0]
 
     async def fetch_one(self, sql: str, parameters: Sequence[Value] = ()) -> Row | None:
         """The first row that `sql` yields."""
@@ -228,15 +244,32 @@ class _Transaction:
 
     async def execute(self, sql: str, parameters: Sequence[Value] = ()) -> int:
         """Run one statement; return how many rows it touched."""
-        with _Translated():
-            return (await self._writer.execute(sql, parameters)).rowcount
+        with Translated():
+            return (await self._writer.perform(self._with_what_waits(sql, parameters)))[1]
+
+    async def then(self, sql: str, parameters: Sequence[Value] = ()) -> None:
+        """Run one statement together with the next one, or with the commit."""
+        self._waiting = self._with_what_waits(sql, parameters)
+
+    async def commit(self) -> None:
+        """Run what still waits, and make all of it last; nothing when nothing was said."""
+        if self._is_begun:
+            await self._writer.perform(self._with_what_waits("COMMIT"))
+
+    def _with_what_waits(self, sql: str, parameters: Sequence[Value] = ()) -> list[_Statement]:
+        statements, self._waiting = [*self._waiting, (sql, parameters)], []
+        if not self._is_begun:
+            self._is_begun = True
+            # IMMEDIATE: take the write lock now, where waiting for it is possible.
+            statements.insert(0, ("BEGIN IMMEDIATE", ()))
+        return statements
 
     async def ring(self) -> None:
         """Nothing: other processes look by themselves."""
 
 
 async def _fetch(connection: aiosqlite.Connection, sql: str, parameters: Sequence[Value]) -> Sequence[Row]:
-    with _Translated():
+    with Translated():
         rows: Iterable[sqlite3.Row] = await connection.execute_fetchall(sql, parameters)
         return [*rows]
 
@@ -272,48 +305,3 @@ def _require(path: Path) -> None:
     # Not left to the driver: its thread survives a failed connect, and may outlive the event loop.
     if not path.is_file():
         raise Trouble.UNREACHABLE.error("no such file")
-
-
-class _Translated:
-    """The edge where the driver's errors become ours."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, sqlite3.Error):
-            raise _our(error) from error
-        if isinstance(error, UnicodeEncodeError | OverflowError):
-            raise InvalidInput(
-                "A value is not valid text or too large a number: correct it and call again."
-            ) from error
-
-
-class _Unbroken(_Translated):
-    """The same for what must not be cut short: a cancellation is delivered after its end."""
-
-    def __init__(self) -> None:
-        self._scope = anyio.CancelScope(shield=True)
-
-    def __enter__(self) -> None:
-        self._scope.__enter__()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._scope.__exit__(kind, error, trace)
-        super().__exit__(kind, error, trace)
-
-
-def _our(error: sqlite3.Error) -> SimMcpError:
-    code: int | None = getattr(error, "sqlite_errorcode", None)
-    detail = f"{getattr(error, 'sqlite_errorname', type(error).__name__)}: {error}"
-    if code in (sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_UNIQUE):
-        return Conflict("Something with the same id exists already: call again.", detail=detail)
-    if code is None:
-        return Trouble.OTHER.error(detail)
-    if code == sqlite3.SQLITE_IOERR_SHMSIZE:  # the index of the log does not fit on the disk any more
-        return Trouble.FULL.error(detail)
-    return _TROUBLES.get(code & 0xFF, Trouble.OTHER).error(detail)

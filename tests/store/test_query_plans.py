@@ -47,6 +47,10 @@ class Eavesdropper:
         self.said.add(sql)
         return await self._database.execute(sql, parameters)
 
+    async def change(self, sql: str, parameters: Sequence[Value] = ()) -> Row | None:
+        self.said.add(sql)
+        return await self._database.change(sql, parameters)
+
     @asynccontextmanager
     async def transaction(self, *, turn: str | None = None) -> AsyncGenerator[Transaction]:
         async with self._database.transaction(turn=turn) as transaction:
@@ -86,6 +90,10 @@ class EavesdropperInside:
     async def execute(self, sql: str, parameters: Sequence[Value] = ()) -> int:
         self.said.add(sql)
         return await self.transaction.execute(sql, parameters)
+
+    async def then(self, sql: str, parameters: Sequence[Value] = ()) -> None:
+        self.said.add(sql)
+        await self.transaction.then(sql, parameters)
 
     async def ring(self) -> None:
         await self.transaction.ring()

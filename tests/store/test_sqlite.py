@@ -16,7 +16,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from sim_mcp.model.errors import InvalidInput, StoreUnavailable
+from sim_mcp.model.errors import Conflict, InvalidInput, StoreUnavailable
 from sim_mcp.model.execution import ExecutionId, Status
 from sim_mcp.store.database import Database
 from sim_mcp.store.sqlite import SqliteDatabase, open_sqlite
@@ -147,6 +147,27 @@ async def test_an_error_or_a_cancellation_undoes_the_transaction(path: Path) -> 
         assert await numbers(database) == [3]
 
 
+async def test_what_waits_for_the_next_statement_happens_with_the_rest_or_not_at_all(path: Path) -> None:
+    """In its order; one that fails only with the commit undoes what went before it."""
+    async with bare(path) as database:
+        async with database.transaction() as transaction:
+            await transaction.then("INSERT INTO one VALUES (?)", [1])
+            assert await transaction.execute("UPDATE one SET n = n + 1") == 1
+            await transaction.then("UPDATE one SET n = n * 10")
+        assert await numbers(database) == [20]
+        with pytest.raises(Conflict):
+            async with database.transaction() as transaction:
+                await transaction.execute("INSERT INTO one VALUES (21)")
+                await transaction.then("INSERT INTO one VALUES (20)")
+        async with database.transaction():
+            pass
+        changed = await database.change("UPDATE one SET n = n + 1 RETURNING n")
+        assert changed is not None
+        assert changed["n"] == 21
+        assert await database.change("DELETE FROM one WHERE n = 20 RETURNING n") is None
+        assert await numbers(database) == [21]
+
+
 async def test_a_write_that_began_is_finished_before_a_cancellation(path: Path) -> None:
     """Nobody is left wondering whether it happened."""
     async with bare(path) as database:
@@ -197,7 +218,10 @@ async def test_a_lock_of_another_process_is_told_with_a_remedy(path: Path) -> No
     async with bare(path, busy_timeout_s=0.01) as database:
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            for write in (lambda: database.execute("DELETE FROM one"), lambda: _transact(database)):
+            for write in (
+                lambda: database.execute("DELETE FROM one"),
+                lambda: _transact(database, "DELETE FROM one"),
+            ):
                 with pytest.raises(StoreUnavailable, match="busy with another writer") as caught:
                     await write()
                 assert (caught.value.retryable, caught.value.retry_after_s) == (True, 1.0)
