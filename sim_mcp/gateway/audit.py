@@ -205,6 +205,7 @@ class Audit:
             after = replace(execution, status=status, pauses=outcome.pauses or execution.pauses)
             due_at = next_check_at(after, looks=0 if begins_anew else looks, now=now)
         moved = False
+        row: Execution | None = None
         try:
             with anyio.move_on_after(LAST_WRITE_LIMIT_S, shield=True):
                 if status is execution.status and not status.is_final:
@@ -212,7 +213,7 @@ class Audit:
                         execution.tenant_id, execution.id, outcome=outcome, follow_up_at=due_at
                     )
                 else:
-                    moved = await self._executions.transition(
+                    row = await self._executions.transition(
                         execution.tenant_id,
                         execution.id,
                         status,
@@ -222,6 +223,7 @@ class Audit:
                         frees_key=frees_key,
                         looks=0 if begins_anew else None,
                     )
+                    moved = row is not None
         except StoreUnavailable as error:
             log.error(  # noqa: TRY400 - the cause is named; a stack of ours adds nothing
                 "the outcome %s of execution %s could not be stored (%s); it will be asked for again",
@@ -229,7 +231,7 @@ class Audit:
                 execution.id,
                 error.message,
             )
-        self._live.ring(execution.id)
+        self._live.ring(execution.id, row)
         if moved and status.is_settled and status is not execution.status:
             self._tell(execution, status, outcome)
         return moved

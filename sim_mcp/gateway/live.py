@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import anyio
 
-from sim_mcp.model.execution import ExecutionId, Status
+from sim_mcp.model.execution import Execution, ExecutionId, Status
 from sim_mcp.model.principal import TenantId
 
 
@@ -35,11 +35,12 @@ class LiveCall:
         self.execution_id = execution_id
         self._bell = anyio.Event()
         self._text: list[str] = []
+        self._row: Execution | None = None
 
     async def add_text(self, text: str) -> None:
         """Take a streamed chunk and wake the waiters."""
         self._text.append(text)
-        self.ring()
+        self.wake()
 
     def take_text(self) -> str | None:
         """The text that came since the last call, or `None`."""
@@ -49,7 +50,17 @@ class LiveCall:
         self._text.clear()
         return text
 
-    def ring(self) -> None:
+    def take_row(self) -> Execution | None:
+        """What the last change made of the row, once; `None` when only the database knows."""
+        row, self._row = self._row, None
+        return row
+
+    def ring(self, row: Execution | None) -> None:
+        """Wake everybody who waits: the row changed, to `row` if that is known."""
+        self._row = row
+        self.wake()
+
+    def wake(self) -> None:
         """Wake everybody who waits."""
         self._bell.set()
         self._bell = anyio.Event()
@@ -93,8 +104,9 @@ class LiveCalls:
         self._performing.pop(live.execution_id, None)
         if not self._performing:
             self._emptied.set()
-        self.ring(live.execution_id)
-        live.ring()
+        for waiting in self._waiting.get(live.execution_id, ()):
+            waiting.wake()
+        live.wake()
 
     @contextmanager
     def waiting(self, live: LiveCall) -> Generator[LiveCall]:
@@ -108,10 +120,10 @@ class LiveCalls:
             if not remaining:
                 del self._waiting[live.execution_id]
 
-    def ring(self, execution_id: ExecutionId) -> None:
-        """Wake everybody who waits for `execution_id`."""
+    def ring(self, execution_id: ExecutionId, row: Execution | None = None) -> None:
+        """Wake everybody who waits for `execution_id`, which changed; to `row` if that is known."""
         for live in self._waiting.get(execution_id, ()):
-            live.ring()
+            live.ring(row)
 
     @property
     def is_waited_for(self) -> bool:

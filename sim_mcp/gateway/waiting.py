@@ -95,10 +95,14 @@ class Waiting:
     ) -> Execution:
         began_s = self._clock.monotonic()
         own = live or LiveCall(execution.tenant_id, execution.id)
+        # A row that this process has just written, and is about to change, need not be looked at.
+        known = execution if live is not None and patience_s != 0 else None
         with self._live.waiting(own):
             while True:
                 bell = own.bell
-                row = await self._executions.get(execution.tenant_id, None, execution.id) or execution
+                row = (
+                    known or await self._executions.get(execution.tenant_id, None, execution.id) or execution
+                )
                 elapsed_s = self._clock.monotonic() - began_s
                 remaining_s = None if patience_s is None else patience_s - elapsed_s
                 if watch is not None:
@@ -109,6 +113,7 @@ class Waiting:
                 if is_enough(row) or (remaining_s is not None and remaining_s <= 0):
                     return row
                 await self.either(bell, self._pause_s(remaining_s))
+                known = own.take_row()
 
     def _pause_s(self, remaining_s: float | None) -> float:
         limits_s = [LOOK_AGAIN_S] if remaining_s is None else [LOOK_AGAIN_S, remaining_s]

@@ -9,7 +9,7 @@ from sim_mcp.model.execution import Execution, ExecutionId, Status, may_precede
 from sim_mcp.store import columns
 from sim_mcp.store.audit_chain import RETURNING, AuditChain
 from sim_mcp.store.claims import ATTACHED
-from sim_mcp.store.execution_rows import Outcome, error_text, to_row
+from sim_mcp.store.execution_rows import Outcome, error_text, from_row, to_row
 from sim_mcp.store.follow_ups import FollowUps
 from sim_mcp.store.history import ExecutionHistory
 from sim_mcp.store.pause_answers import PauseAnswers
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from sim_mcp.model.principal import TenantId
     from sim_mcp.store.claims import Claim
-    from sim_mcp.store.database import Value
+    from sim_mcp.store.database import Row, Value
 
 _UPDATE = "UPDATE executions SET "
 
@@ -126,13 +126,14 @@ class Executions(ExecutionHistory, FollowUps, PauseAnswers):
         follow_up_at: datetime | None = None,
         frees_key: bool = False,
         looks: int | None = None,
-    ) -> bool:
+    ) -> Execution | None:
         """Move the row to `to` if its status allows that (`may_precede`), in one statement.
 
-        A final status ends at `at` and is followed up no more, whatever `follow_up_at` says; else
-        `None` keeps the due time, so that no unfinished row is forgotten. Leaving `paused` forgets
-        the pauses. Without `outcome` everything else stays. `frees_key` gives the idempotency key of
-        the call back, for a row whose run surely never began. `looks` sets the number of looks so far.
+        Returns the row as it is then; `None` when nothing was changed. A final status ends at `at` and is
+        followed up no more, whatever `follow_up_at` says; else `None` keeps the due time, so that no
+        unfinished row is forgotten. Leaving `paused` forgets the pauses. Without `outcome` everything else
+        stays. `frees_key` gives the idempotency key of the call back, for a row whose run surely never
+        began. `looks` sets the number of looks so far.
         """
         changed: dict[str, Value] = {
             "status": to.value,
@@ -155,9 +156,11 @@ class Executions(ExecutionHistory, FollowUps, PauseAnswers):
         moved = await self._change(
             tenant_id, execution_id, changed, allowed=may_precede(to), closed_at=at if to.is_final else None
         )
-        if moved and to is Status.CANCELLED and not frees_key:
+        if moved is None:
+            return None
+        if to is Status.CANCELLED and not frees_key:
             await self._detach(tenant_id, execution_id)
-        return moved
+        return from_row(moved)
 
     async def update(
         self,
@@ -184,7 +187,7 @@ class Executions(ExecutionHistory, FollowUps, PauseAnswers):
         if not changed:
             changed["id"] = execution_id  # nothing to write: still answer whether the row is there
         unfinished = [status for status in Status if not status.is_final]
-        return await self._change(tenant_id, execution_id, changed, allowed=unfinished)
+        return await self._change(tenant_id, execution_id, changed, allowed=unfinished) is not None
 
     async def sealed_secrets(self, tenant_id: TenantId, execution_id: ExecutionId) -> str | None:
         """What `open` or `keep_secrets` sealed into an unfinished row."""
@@ -258,7 +261,7 @@ class Executions(ExecutionHistory, FollowUps, PauseAnswers):
         *,
         allowed: Iterable[Status],
         closed_at: datetime | None = None,
-    ) -> bool:
+    ) -> Row | None:
         statuses = sorted(allowed)
         sql = "".join(
             [
@@ -271,11 +274,10 @@ class Executions(ExecutionHistory, FollowUps, PauseAnswers):
         )
         values: list[Value] = [*changed.values(), tenant_id, execution_id, *statuses]
         if closed_at is None:
-            return await self.database.execute(sql, values) == 1
-        closed = await self.chain.close(
+            return await self.database.change(f"{sql} RETURNING *", values)
+        return await self.chain.close(
             sql + _RETURNING, values, tenant_id=tenant_id, linked_at=columns.micros(closed_at)
         )
-        return closed is not None
 
 
 def _insert(row: Mapping[str, Value]) -> str:

@@ -110,11 +110,12 @@ async def test_a_row_moves_only_as_the_table_allows(store: Store, before: Status
         ACME, X1, to, outcome=outcome, at=after(9), follow_up_at=after(99)
     )
     row = await store.executions.get(ACME, None, X1)
-    assert moved == (to in TRANSITIONS[before])
-    if not moved:
+    assert (moved is not None) == (to in TRANSITIONS[before])
+    if moved is None:
         assert row == untouched
         return
     assert row is not None
+    assert moved == row
     assert row.status is to
     assert (row.output, row.error, row.run_id, row.job_id, row.duration_ms) == ({"n": 1}, ERROR, "r", "j", 5)
     assert row.finished_at == (after(9) if to.is_final else None)

@@ -155,10 +155,14 @@ async def test_what_waits_for_the_next_statement_happens_with_the_rest_or_not_at
             assert await transaction.execute("UPDATE one SET n = n + 1") == 1
             await transaction.then("UPDATE one SET n = n * 10")
         assert await numbers(database) == [20]
-        with pytest.raises(Conflict):
+
+        async def add_twice() -> None:
             async with database.transaction() as transaction:
                 await transaction.execute("INSERT INTO one VALUES (21)")
                 await transaction.then("INSERT INTO one VALUES (20)")
+
+        with pytest.raises(Conflict):
+            await add_twice()
         async with database.transaction():
             pass
         changed = await database.change("UPDATE one SET n = n + 1 RETURNING n")
