@@ -21,6 +21,7 @@ from sim_mcp.gateway import (
     Usage,
     UsualDuration,
     Validation,
+    View,
     Watch,
 )
 from sim_mcp.store import ExecutionFilter, JobPage, Page, Sender
@@ -30,5 +31,6 @@ __all__ = [
     "Accepted", "App", "Budget", "Discovery", "Ends", "ExecutionFilter", "Facts", "IssuedLink", "JobPage",
     "Needs", "Page", "Plan", "Preview", "Progress", "Reason", "Review", "ScheduleView", "Seams", "SeenLink",
     "Sender", "SetupReport", "SimHealth", "TenantMetrics", "TenantStatus", "Ticket", "Tickets", "Timeline",
-    "Usage", "UsualDuration", "Validation", "Watch", "looking_sealer", "open_app", "open_sealer", "sign",
+    "Usage", "UsualDuration", "Validation", "View", "Watch", "looking_sealer", "open_app", "open_sealer",
+    "sign",
 ]  # fmt: skip

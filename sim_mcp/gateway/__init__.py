@@ -22,12 +22,14 @@ from sim_mcp.gateway.status import SimHealth, StatusDesk, TenantStatus
 from sim_mcp.gateway.task_desk import TaskDesk
 from sim_mcp.gateway.tenancy import ProcessKey, Tenancy
 from sim_mcp.gateway.tickets import Ticket, Tickets
+from sim_mcp.gateway.view import View
 
 __all__ = [
     "Administration", "Allowance", "Approvals", "Bindings", "Budget", "Checkup", "Corridor", "Curation",
     "Digest", "Discovery", "Ends", "Follower", "Gateway", "IssuedLink", "Keeping", "MetricsDesk", "Pace",
     "Plan", "Planner", "ProcessKey", "Progress", "Purged", "Review", "Runs", "SeenLink", "SetupDesk",
     "SetupReport", "SimHealth", "StatusDesk", "TaskDesk", "Tenancy", "TenantLimits", "TenantMetrics",
-    "TenantStatus", "Ticket", "Tickets", "Timeline", "Usage", "UsualDuration", "Validation", "Watch",
+    "TenantStatus", "Ticket", "Tickets", "Timeline", "Usage", "UsualDuration", "Validation", "View",
+    "Watch",
     "check_export", "complaint", "exported", "halves", "public_key", "remedy_for",
 ]  # fmt: skip

@@ -89,11 +89,12 @@ class Attempts:
         self._steps = steps
         self._observer = observer
 
-    async def perform(self, intent: Intent, live: LiveCall) -> None:
+    async def perform(self, intent: Intent, live: LiveCall) -> bool:
         """Make attempts until the run has an outcome, provably cannot start, or may have begun.
 
-        Never raises an error of ours; cancellation (the server stops) leaves the row leased, so
-        that it is followed by its run id once the lease has run out.
+        Returns whether the row is closed by that; else somebody has to follow it. Never raises an error
+        of ours; cancellation (the server stops) leaves the row leased, so that it is followed by its run
+        id once the lease has run out.
         """
         began_s = self._clock.monotonic()
         attempt = 0
@@ -102,26 +103,23 @@ class Attempts:
             try:
                 run = await self._attempt(intent, live, attempt)
             except _NoLongerWanted:  # cancelled; the earlier attempts provably did not start
-                await self._audit.close(intent.execution, Status.CANCELLED, None)
-                return
+                return await self._audit.close(intent.execution, Status.CANCELLED, None)
             except SimError as error:
                 wait_s = self._wait_s(intent, error, attempt, self._clock.monotonic() - began_s)
                 if wait_s is None:
-                    await self._give_up(intent, error)
-                    return
+                    return await self._give_up(intent, error)
                 self._tell_retry(intent, error, attempt, wait_s)
                 await self._clock.sleep(wait_s)
             except StoreUnavailable:
                 raise  # the row cannot be written now; its lease runs out and the follower settles it
             except SimMcpError as error:  # our own refusals: breaker open, key gone, file too large
-                await self._audit.fail(intent.execution, error, intent.secrets)
-                return
+                return await self._audit.fail(intent.execution, error, intent.secrets)
             else:
                 with self._steps.step(Step.CLOSE, intent.execution.tenant_id):
-                    await self._audit.settle(intent.execution, run, intent.secrets)
+                    moved = await self._audit.settle(intent.execution, run, intent.secrets)
                 if intent.counts_cost and run.status.is_final and run.cost is None:
                     await self._learn_cost(intent)
-                return
+                return moved and run.status.is_final
 
     async def _attempt(self, intent: Intent, live: LiveCall, attempt: int) -> Run:
         integration, client = await self._client(intent)
@@ -182,12 +180,12 @@ class Attempts:
             within_s=intent.request.timeout_s,
         )
 
-    async def _give_up(self, intent: Intent, error: SimError) -> None:
+    async def _give_up(self, intent: Intent, error: SimError) -> bool:
         if error.detail:
             log.info("execution %s: %s", intent.execution.id, intent.secrets.mask_text(error.detail))
         if error.began is RunBegan.NO:
-            await self._audit.fail(intent.execution, error, intent.secrets)
-        elif isinstance(error, SimTimeout):
+            return await self._audit.fail(intent.execution, error, intent.secrets)
+        if isinstance(error, SimTimeout):
             await self._stop_late_run(intent, error)
         else:
             await self._audit.hand_over(
@@ -197,6 +195,7 @@ class Attempts:
                     "by its id; do not call again, follow this execution id."
                 ),
             )
+        return False
 
     async def _stop_late_run(self, intent: Intent, error: SimTimeout) -> None:
         """Cancel a run that took longer than allowed, and let the follower learn its real end."""

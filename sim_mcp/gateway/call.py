@@ -30,6 +30,7 @@ from sim_mcp.gateway.masking import Secrets
 from sim_mcp.gateway.plans import Plans
 from sim_mcp.gateway.steps import Steps
 from sim_mcp.gateway.tenancy import Tenancy
+from sim_mcp.gateway.view import View
 from sim_mcp.gateway.waiting import Waiting
 from sim_mcp.model.clock import Clock
 from sim_mcp.model.correlation import working_on
@@ -120,9 +121,13 @@ class Gateway:
 
     async def tools(self, principal: Principal) -> tuple[WorkflowTool, ...]:
         """The workflow tools that `principal` sees and may call, sorted by name."""
+        return (await self.view(principal)).tools
+
+    async def view(self, principal: Principal) -> View:
+        """The settings and the allow-list as they are now for `principal`."""
         integration = await self._tenancy.find(principal.tenant_id, principal.organization_id)
         catalog = await self.catalog(principal.tenant_id)
-        return catalog.visible_to(principal, integration)
+        return View(principal=principal, integration=integration, catalog=catalog)
 
     async def catalog(self, tenant_id: TenantId) -> Catalog:
         """The tenant's allow-list, compiled; cached until it changes."""
@@ -144,13 +149,19 @@ class Gateway:
         return (await self.answer(call, patience_s=patience_s, watch=watch)).execution
 
     async def answer(
-        self, call: Call, *, patience_s: float | None = None, watch: Watch | None = None
+        self,
+        call: Call,
+        *,
+        patience_s: float | None = None,
+        watch: Watch | None = None,
+        view: View | None = None,
     ) -> Answered:
         """Perform `call`, and return its row once it is settled or `patience_s` seconds are over.
 
         `patience_s=None` waits until the row is settled; 0 returns as soon as the call is under
         way. `watch` is told of progress at least every two seconds. Cancelling the waiting does
-        not cancel the run (`Runs.cancel` does).
+        not cancel the run (`Runs.cancel` does). `view` is what the caller has just seen: it saves asking
+        once more.
 
         With an idempotency key, the same call is performed once in 24 hours, however often and in
         how many processes it is made: the others wait for that execution and get it. So do equal
@@ -173,12 +184,14 @@ class Gateway:
                 tool=without_credentials(name)[:64],
             ),
         ):
-            return await self._answer(call, patience_s=patience_s, watch=watch)
+            return await self._answer(call, patience_s=patience_s, watch=watch, view=view)
 
-    async def _answer(self, call: Call, *, patience_s: float | None, watch: Watch | None) -> Answered:
+    async def _answer(
+        self, call: Call, *, patience_s: float | None, watch: Watch | None, view: View | None
+    ) -> Answered:
         given = await self._inputs.clean(call.principal.tenant_id, call.arguments)
         async with self._audit.refusals(call, given):
-            prepared = await self._prepare(call, given)
+            prepared = await self._prepare(call, given, view)
         if isinstance(prepared, Execution):
             row = await self.waiting.until_settled(prepared, patience_s=patience_s, watch=watch)
             return Answered(execution=row, is_replay=True)
@@ -220,10 +233,11 @@ class Gateway:
         """Wait until `execution` is settled, at most `patience_s` seconds; its newest row."""
         return await self.waiting.until_settled(execution, patience_s=patience_s, watch=watch)
 
-    async def _check(self, call: Call, given: CleanInput) -> Checked:
+    async def _check(self, call: Call, given: CleanInput, view: View | None = None) -> Checked:
         _authorize(call)
-        integration = await self._tenancy.usable(call.principal)
-        catalog = await self.catalog(call.principal.tenant_id)
+        if view is None or view.principal != call.principal:  # what another one saw counts for nothing
+            view = await self.view(call.principal)
+        integration, catalog = self._tenancy.ready(view.integration), view.catalog
         tool = _resolve(catalog, call, integration)
         await self._gate.check(catalog, tool, integration)
         bound = await self._bindings.of(call.principal, tool, call.arguments)
@@ -238,7 +252,9 @@ class Gateway:
             earlier=earlier,
         )
 
-    async def _prepare(self, call: Call, given: CleanInput) -> tuple[Intent, Admission] | Execution:
+    async def _prepare(
+        self, call: Call, given: CleanInput, view: View | None
+    ) -> tuple[Intent, Admission] | Execution:
         """All steps that may refuse, then the row; or the execution of the same call made before."""
         _authorize(call)
         # Before anything that may have changed since the first call: a lost answer is found again.
@@ -246,7 +262,7 @@ class Gateway:
         if earlier is not None:
             return earlier
         with self._steps.step(Step.CHECK, call.principal.tenant_id):
-            checked = await self._check(call, given)
+            checked = await self._check(call, given, view)
         if checked.earlier is not None:
             return checked.earlier
         tool, integration = checked.tool, checked.integration
@@ -281,14 +297,16 @@ class Gateway:
             return await self._audit.open(call, given, checked.tool, checked.integration)
 
     async def _perform(self, intent: Intent, live: LiveCall, admission: Admission) -> None:
+        is_over = False
         try:
             with admission, working_on(execution_id=intent.execution.id):
-                await self._attempts.perform(intent, live)
+                is_over = await self._attempts.perform(intent, live)
         except Exception:  # one call's bug must not end the other calls of this process
             log.exception("performing execution %s failed; it will be followed up", intent.execution.id)
         finally:
             self._live.end(live)
-            self._kick()
+            if not is_over:
+                self._kick()
 
 
 def _authorize(call: Call) -> None:

@@ -276,13 +276,6 @@ class Follower:
         await self._store.executions.keep(self._live.ids(), until=until, cancelled_before=cancelled_before)
 
     async def _rest(self) -> None:
-        with anyio.CancelScope() as scope:
-            async with anyio.create_task_group() as group:
-                group.start_soon(self._end_after_round, scope)
-                await self._kicked.wait()
-                self._kicked = anyio.Event()
-                scope.cancel()
-
-    async def _end_after_round(self, scope: anyio.CancelScope) -> None:
-        await self._clock.sleep(ROUND_S)
-        scope.cancel()
+        await self._clock.until(self._kicked, within_s=ROUND_S)
+        if self._kicked.is_set():
+            self._kicked = anyio.Event()

@@ -164,7 +164,7 @@ class Runs:
         if not sending.done.is_set():
             current = await self._gateway.follow(current, patience_s=wait_s, watch=watch)
         if not sending.done.is_set() and wait_s is not None and wait_s < TAKEN_WITHIN_S:
-            await self._gateway.waiting.either(sending.done, TAKEN_WITHIN_S - wait_s)
+            await self._clock.until(sending.done, within_s=TAKEN_WITHIN_S - wait_s)
             current = await self._find(principal, row.id)
         failure = sending.failure
         if failure is None or (isinstance(failure, OutcomeUnknown) and current.status.is_settled):

@@ -60,7 +60,14 @@ class Tenancy:
             NotConfigured: the tenant has no SIM account connected.
             Disabled: it is switched off.
         """
-        integration = await self.find(principal.tenant_id, principal.organization_id)
+        return self.ready(await self.find(principal.tenant_id, principal.organization_id))
+
+    def ready(self, integration: Integration | None) -> Integration:
+        """`integration`, if calls can be made with it.
+
+        Raises:
+            NotConfigured, Disabled: as `usable`.
+        """
         if integration is None or not integration.has_api_key:
             raise NotConfigured(
                 "No SIM account is connected for this tenant. An administrator connects one with the tool "

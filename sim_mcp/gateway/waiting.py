@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import anyio
-
 from sim_mcp.gateway.live import LiveCall, LiveCalls, Progress, Watch
 from sim_mcp.model.clock import Clock
 from sim_mcp.model.execution import Execution, Status
@@ -72,19 +70,6 @@ class Waiting:
 
         return await self._until(is_submitted, execution, patience_s, None, None)
 
-    async def either(self, bell: anyio.Event, pause_s: float) -> None:
-        """Return when `bell` rings or after `pause_s` seconds, whichever comes first."""
-
-        async def sleep() -> None:
-            await self._clock.sleep(pause_s)
-            scope.cancel()
-
-        async with anyio.create_task_group() as group:
-            scope = group.cancel_scope
-            group.start_soon(sleep)
-            await bell.wait()
-            scope.cancel()
-
     async def _until(
         self,
         is_enough: Callable[[Execution], bool],
@@ -112,7 +97,7 @@ class Waiting:
                     await watch(progress)
                 if is_enough(row) or (remaining_s is not None and remaining_s <= 0):
                     return row
-                await self.either(bell, self._pause_s(remaining_s))
+                await self._clock.until(bell, within_s=self._pause_s(remaining_s))
                 known = own.take_row()
 
     def _pause_s(self, remaining_s: float | None) -> float:

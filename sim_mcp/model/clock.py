@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+import anyio
 import anyio.lowlevel
 
 
@@ -24,6 +25,10 @@ class Clock(Protocol):
         """Return after `delay_s` seconds (at once when it is not positive). Cancellable."""
         ...
 
+    async def until(self, event: anyio.Event, *, within_s: float) -> None:
+        """Return when `event` is set, or after `within_s` seconds, whichever comes first. Cancellable."""
+        ...
+
 
 class SystemClock:
     """The machine's own time."""
@@ -39,6 +44,11 @@ class SystemClock:
     async def sleep(self, delay_s: float) -> None:
         """Return after `delay_s` seconds (at once when it is not positive). Cancellable."""
         await anyio.sleep(max(0.0, delay_s))
+
+    async def until(self, event: anyio.Event, *, within_s: float) -> None:
+        """Return when `event` is set, or after `within_s` seconds, whichever comes first. Cancellable."""
+        with anyio.move_on_after(within_s):
+            await event.wait()
 
 
 class ManualClock:
@@ -85,6 +95,18 @@ class ManualClock:
             await sleeper[1].wait()
         finally:
             self._sleepers.remove(sleeper)
+
+    async def until(self, event: anyio.Event, *, within_s: float) -> None:
+        """Return when `event` is set, or once the clock has moved `within_s` seconds on. Cancellable."""
+        async with anyio.create_task_group() as group:
+
+            async def sleep() -> None:
+                await self.sleep(within_s)
+                group.cancel_scope.cancel()
+
+            group.start_soon(sleep)
+            await event.wait()
+            group.cancel_scope.cancel()
 
     def is_slept_on(self, delay_s: float) -> bool:
         """Whether somebody sleeps who would wake within `delay_s` seconds."""

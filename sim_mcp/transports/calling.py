@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mcp.server.context import ServerRequestContext
     from mcp_types import CallToolRequestParams, CallToolResult
 
-    from sim_mcp.app import App
+    from sim_mcp.app import App, View
     from sim_mcp.model.json import JsonObject
     from sim_mcp.model.principal import Principal
     from sim_mcp.model.tool import WorkflowTool
@@ -86,7 +86,8 @@ class WorkflowCalls:
             plan_ticket=_text(ctx, "plan_ticket"),
             traceparent=_text(ctx, "traceparent"),
         )
-        visible = await self._tools.workflow_tools(principal)
+        view = await self._app.gateway.view(principal)
+        visible = await self._tools.workflow_tools(principal, view)
         tool = next((each for each in visible if each.name == params.name), None)
         if _flag(ctx, "dry_run"):
             return plan_result(await self._app.planner.plan(call))
@@ -98,12 +99,12 @@ class WorkflowCalls:
             told = await self._confirmed(ctx, params, tool, call)
             if not isinstance(told, Call):
                 return told
-            call = told
+            call, view = told, None  # a person took his time: what was seen before may be otherwise now
         elif params.request_state is not None or params.input_responses:
             raise stale()
         if tool is not None and tool.mode is Mode.ASYNC and declares_tasks(ctx):
-            return await self._result(leg, tool, lambda: self._begun(leg, call))
-        return await self._result(leg, tool, lambda: self._called(leg, call))
+            return await self._result(leg, tool, lambda: self._begun(leg, call, view))
+        return await self._result(leg, tool, lambda: self._called(leg, call, view))
 
     def _leg(
         self, ctx: ServerRequestContext[Any, Any], params: CallToolRequestParams, principal: Principal
@@ -147,16 +148,16 @@ class WorkflowCalls:
             case Answer.CANNOT_ASK:
                 return unasked_result(await self._app.gateway.decline(call), tool)
 
-    async def _called(self, leg: Leg, call: Call) -> Execution | InputRequiredResult:
-        answered = await self._app.gateway.answer(call, patience_s=leg.patience_s, watch=leg.watch)
+    async def _called(self, leg: Leg, call: Call, view: View | None) -> Execution | InputRequiredResult:
+        answered = await self._app.gateway.answer(call, patience_s=leg.patience_s, watch=leg.watch, view=view)
         row = answered.execution
         if answered.is_replay:
             leg.attached = attached_sentence(row, now=self._app.outside.clock.now())
         return await self._paused.going_on(leg, row)
 
-    async def _begun(self, leg: Leg, call: Call) -> Execution | TaskResult:
+    async def _begun(self, leg: Leg, call: Call, view: View | None) -> Execution | TaskResult:
         """A task for the execution, unless that is over already."""
-        answered = await self._app.gateway.answer(call, patience_s=0, watch=leg.watch)
+        answered = await self._app.gateway.answer(call, patience_s=0, watch=leg.watch, view=view)
         if answered.execution.status.is_final:
             return answered.execution
         return await self._tasks.begin(leg.ctx, leg.principal, answered.execution)

@@ -21,7 +21,7 @@ from sim_mcp.transports.sentences import usage_sentence
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sim_mcp.app import App
+    from sim_mcp.app import App, View
     from sim_mcp.model.json import JsonObject
     from sim_mcp.model.tool import WorkflowTool
 
@@ -64,9 +64,10 @@ class ToolList:
         """The admin tools that `principal` may use here."""
         return admin_tools_for(principal, self._offered)
 
-    async def workflow_tools(self, principal: Principal) -> Sequence[WorkflowTool]:
-        """The workflow tools that `principal` may call; their schemas are remembered."""
-        tools = await self._described(principal, await self._app.gateway.tools(principal))
+    async def workflow_tools(self, principal: Principal, view: View | None = None) -> Sequence[WorkflowTool]:
+        """The workflow tools that `principal` may call (in `view`); their schemas are remembered."""
+        seen = view or await self._app.gateway.view(principal)
+        tools = await self._described(principal, seen.tools)
         key = _key(principal)
         self._schemas[key] = {tool.name: tool.input_schema for tool in tools}
         self._schemas.move_to_end(key)

@@ -128,6 +128,10 @@ class BriskClock:
         """Return when `delay_s` brisk seconds are over."""
         await self._real.sleep(delay_s / BRISKNESS)
 
+    async def until(self, event: anyio.Event, *, within_s: float) -> None:
+        """Return when `event` is set, or when `within_s` brisk seconds are over."""
+        await self._real.until(event, within_s=within_s / BRISKNESS)
+
 
 class TokenShim:
     """Signs what comes without a token as the tenant's, and takes down which tools were called."""
