@@ -71,7 +71,10 @@ def serve(arguments: Sequence[str]) -> None:
         )
 
     with suppress(KeyboardInterrupt):  # being stopped is how a server ends
-        run(serve_stdio if options.transport == "stdio" else serve_http)
+        if options.transport == "stdio":
+            run(serve_stdio)  # starts in a moment, and serves one
+        else:
+            run(serve_http, for_long=True)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -19,11 +19,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def run(work: Callable[[], Awaitable[T]]) -> T:
-    """Run `work` to its end: the only way from a verb into async code."""
+def run(work: Callable[[], Awaitable[T]], *, for_long: bool = False) -> T:
+    """Run `work` to its end: the only way from a verb into async code.
+
+    What runs for long runs on the faster event loop of the extra `speed`, where that is installed.
+    """
+    from importlib.util import find_spec
+
     import anyio
 
-    return anyio.run(work)
+    return anyio.run(work, backend_options={"use_uvloop": for_long and find_spec("uvloop") is not None})
 
 
 async def until_stopped() -> None:

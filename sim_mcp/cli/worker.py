@@ -21,4 +21,4 @@ def worker(*, config: Config = None) -> None:
             await until_stopped()
 
     with suppress(KeyboardInterrupt):  # being stopped is how it ends
-        run(work)
+        run(work, for_long=True)
