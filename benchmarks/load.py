@@ -18,6 +18,8 @@ class Target:
     body: str
     proof: bytes
     """What every right answer contains."""
+    is_single: bool = False
+    """Whether a caller calls once and leaves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,8 @@ async def _caller(target: Target, number: int, ends_s: float, latencies: list[fl
             latencies.append(time.perf_counter() - began_s)
             if target.proof not in answer:
                 raise RuntimeError(f"not an answer to a call: {answer[:400]!r}")
+            if target.is_single:
+                return
     finally:
         writer.close()
 

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,9 @@ from benchmarks.load import Target, mcp_call
 from benchmarks.upstream import WORKFLOW_ID
 
 PORT_ALONE = r"^(\d+)$"
+PORT_IN_URL = r"http://127\.0\.0\.1:(\d+)"
+"""Where our server tells its port."""
+SERVE = (sys.executable, "-m", "sim_mcp", "serve", "--transport", "http", "--port", "0")
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 SPEC = f"""
 tenant: acme
@@ -98,24 +101,12 @@ class Ours:
     @property
     def environment(self) -> dict[str, str]:
         """Its settings."""
-        return _environment(self.folder, self.sim_port)
+        return environment_of(self.folder, self.sim_port)
 
     @property
     def command(self) -> list[str]:
         """How it is started."""
-        specs = str(self.folder / "specs")
-        return [
-            sys.executable,
-            "-m",
-            "sim_mcp",
-            "serve",
-            "--transport",
-            "http",
-            "--port",
-            "0",
-            "--tool-specs",
-            specs,
-        ]
+        return [*SERVE, "--tool-specs", str(self.folder / "specs")]
 
     def target(self, port: int) -> Target:
         """A call of its tool."""
@@ -127,7 +118,7 @@ def set_up(folder: Path, sim_port: int, *, spec: str = SPEC) -> Ours:
     specs = folder / "specs"
     specs.mkdir(parents=True)
     (specs / "echo.yaml").write_text(spec, encoding="utf-8")
-    environment = _environment(folder, sim_port)
+    environment = environment_of(folder, sim_port)
     for tenant in ("acme", "globex"):
         _verb(["setup", "--tenant", tenant, "--api-key-stdin"], environment, stdin="sk-sim-benchmark-only\n")
     made = _verb(
@@ -153,11 +144,12 @@ def _verb(arguments: list[str], environment: Mapping[str, str], *, stdin: str = 
     return done.stdout
 
 
-def _environment(folder: Path, sim_port: int) -> dict[str, str]:
+def environment_of(folder: Path, sim_port: int, *, hosts: Sequence[str] = ()) -> dict[str, str]:
+    """The settings of a server in `folder`, whose tenants' SIM is at that port, or at one of `hosts`."""
     return {
         "SIM_MCP_DATA_DIR": str(folder),
         "SIM_MCP_SIM_BASE_URL": f"http://127.0.0.1:{sim_port}",
-        "SIM_MCP_SIM_ALLOWED_HOSTS": f"127.0.0.1:{sim_port}",
+        "SIM_MCP_SIM_ALLOWED_HOSTS": ",".join(hosts or [f"127.0.0.1:{sim_port}"]),
         "SIM_MCP_TENANT_ID": "acme",
         "SIM_MCP_RATE_PER_MINUTE": "100000",
         "SIM_MCP_MAX_CONCURRENCY": "1000",

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.load import Target, load, mcp_call
-from benchmarks.processes import Running, running, set_up, upstream
+from benchmarks.processes import PORT_IN_URL, Running, running, set_up, upstream
 
 CALLERS = (1, 16, 64)
 DELAYS_MS = (0, 50)
@@ -103,7 +103,7 @@ def main() -> int:
             sim = stack.enter_context(running(upstream(delay_ms)))
             ours = set_up(folder / "ours", sim.port)
             served = stack.enter_context(
-                running(ours.command, environment=ours.environment, port_in=r"http://127\.0\.0\.1:(\d+)")
+                running(ours.command, environment=ours.environment, port_in=PORT_IN_URL)
             )
             servers = {OURS: (served, ours.target(served.port))}
             rivals = dict.fromkeys(RIVALS, sys.executable)

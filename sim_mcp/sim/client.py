@@ -238,6 +238,10 @@ class SimClient:
             )
         return self._clock.monotonic() - started_s
 
+    async def rest(self) -> None:
+        """Let go of what connections need until the next call; what is known of the server stays known."""
+        await self._wire.rest()
+
     async def retire(self) -> None:
         """Close the connections once the calls in flight are done; later calls open one for themselves."""
         await self._wire.retire()

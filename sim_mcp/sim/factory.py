@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from sim_mcp.sim.client import SimClient
 
 MAX_CLIENTS = 512
+REST_AFTER_S = 5.0
+"""A little longer than idle connections are kept (`pool.KEEP_ALIVE_S`): nothing is left to keep then."""
 
 _Key = tuple[IntegrationId, int]
 
@@ -61,6 +63,8 @@ class SimClients:
         self._max_clients = max_clients
         self._clients: OrderedDict[_Key, SimClient] = OrderedDict()
         self._tenants: dict[_Key, TenantId] = {}
+        self._awake: OrderedDict[_Key, float] = OrderedDict()
+        """When each client was used last, the longest ago first; those that rest are not in it."""
         self._forgotten = 0
         """Counts `forget`: a client that was being built meanwhile may hold a key that is gone."""
         self._flights: dict[_Key, Flight[SimClient]] = {}
@@ -76,6 +80,7 @@ class SimClients:
             InvalidInput: Its base URL is not allowed (any more), or its key cannot be sent.
         """
         key = (integration.id, integration.revision)
+        await self._use(key)
         client = self._clients.get(key)
         if client is not None:
             self._clients.move_to_end(key)
@@ -133,6 +138,20 @@ class SimClients:
         for client in clients:
             await client.aclose()
 
+    async def _use(self, key: _Key) -> None:
+        """Note that `key` is used, and let those rest that were not for a while: nothing of them is open."""
+        now_s = self._clock.monotonic()
+        self._awake[key] = now_s
+        self._awake.move_to_end(key)
+        while self._awake:  # others use, and forget, while one is put to rest
+            oldest, used_s = next(iter(self._awake.items()))
+            if used_s >= now_s - REST_AFTER_S:
+                return
+            del self._awake[oldest]
+            client = self._clients.get(oldest)
+            if client is not None:
+                await client.rest()
+
     async def _build(self, integration: Integration) -> SimClient:
         key = (integration.id, integration.revision)
         if key in self._clients:  # built between our look and our turn
@@ -175,6 +194,7 @@ class SimClients:
         dropped = [self._clients.pop(key) for key in keys]
         for key in keys:
             del self._tenants[key]
+            self._awake.pop(key, None)
         with anyio.CancelScope(shield=True):
             for client in dropped:
                 await client.retire()

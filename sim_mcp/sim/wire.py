@@ -61,6 +61,7 @@ class Wire:
         self._client: httpx.AsyncClient | None = None
         self._in_flight = 0
         self._is_retired = False
+        self._is_tired = False
         self._is_closed = False
 
     def __repr__(self) -> str:
@@ -140,6 +141,12 @@ class Wire:
         if self._in_flight == 0:
             await self._disconnect()
 
+    async def rest(self) -> None:
+        """As `retire`, but later requests open connections that stay again."""
+        self._is_tired = self._in_flight > 0
+        if not self._is_tired:
+            await self._disconnect()
+
     @asynccontextmanager
     async def _connected(self) -> AsyncGenerator[httpx.AsyncClient]:
         import httpx
@@ -158,7 +165,8 @@ class Wire:
             yield self._client
         finally:
             self._in_flight -= 1
-            if self._is_retired and self._in_flight == 0:
+            if (self._is_retired or self._is_tired) and self._in_flight == 0:
+                self._is_tired = False
                 await self._disconnect()
 
     async def _disconnect(self) -> None:

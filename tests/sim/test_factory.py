@@ -17,6 +17,7 @@ from sim_mcp.model.integration import Integration, IntegrationId
 from sim_mcp.model.principal import TenantId
 from sim_mcp.sim import SimClients
 from sim_mcp.sim.client import SimClient
+from sim_mcp.sim.factory import REST_AFTER_S
 from tests.sim.scripted import says
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("R12")]
@@ -160,6 +161,38 @@ async def test_a_new_revision_gets_a_new_client_and_closes_the_old_one(clock: Ma
         assert new is not old
         assert network.closed == ["acme@1"]
     assert keyring.asked == ["acme@1", "globex@1", "acme@2"]
+
+
+async def test_a_client_that_nobody_uses_keeps_nothing_open_and_serves_again(clock: ManualClock) -> None:
+    """Whoever calls lets the others rest: not one with a call in flight, before that call is over."""
+    network, keyring, trips = Network(), Keyring(), list[float]()
+    async with clients_of(network, keyring, clock) as clients, anyio.create_task_group() as group:
+        acme = await clients.get(integration("acme"))
+        await acme.health()
+        clock.advance(REST_AFTER_S)
+        await clients.get(integration("globex"))
+        assert network.closed == []
+        clock.advance(1)
+        await clients.get(integration("globex"))
+        assert network.closed == ["acme@1"]
+        assert await clients.get(integration("acme")) is acme
+        network.gate = anyio.Event()
+
+        async def ask() -> None:
+            trips.append(await acme.health())
+
+        group.start_soon(ask)
+        await anyio.wait_all_tasks_blocked()
+        clock.advance(REST_AFTER_S + 1)
+        await clients.get(integration("globex"))
+        assert network.closed == ["acme@1"]
+        network.gate.set()
+        await anyio.wait_all_tasks_blocked()
+        assert (len(trips), network.closed) == (1, ["acme@1", "acme@1"])
+        await acme.health()
+        assert network.closed == ["acme@1", "acme@1"]
+    assert keyring.asked == ["acme@1", "globex@1"]
+    assert network.opened == ["acme@1"] * 3
 
 
 async def test_a_call_in_flight_outlives_its_revision(clock: ManualClock) -> None:
