@@ -207,7 +207,7 @@ class Audit:
         moved = False
         row: Execution | None = None
         try:
-            with anyio.move_on_after(LAST_WRITE_LIMIT_S, shield=True):
+            with anyio.fail_after(LAST_WRITE_LIMIT_S, shield=True):
                 if status is execution.status and not status.is_final:
                     moved = await self._executions.update(
                         execution.tenant_id, execution.id, outcome=outcome, follow_up_at=due_at
@@ -224,12 +224,12 @@ class Audit:
                         looks=0 if begins_anew else None,
                     )
                     moved = row is not None
-        except StoreUnavailable as error:
+        except (StoreUnavailable, TimeoutError) as error:
             log.error(  # noqa: TRY400 - the cause is named; a stack of ours adds nothing
                 "the outcome %s of execution %s could not be stored (%s); it will be asked for again",
                 status,
                 execution.id,
-                error.message,
+                error.message if isinstance(error, StoreUnavailable) else "the database did not answer",
             )
         self._live.ring(execution.id, row)
         if moved and status.is_settled and status is not execution.status:

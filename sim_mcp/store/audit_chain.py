@@ -42,13 +42,16 @@ GENESIS = "0" * 64
 """What stands in for the chain before a tenant's first link."""
 
 RETURNING = """RETURNING *,
-(SELECT l.seq FROM audit_links AS l WHERE l.tenant_id = executions.tenant_id ORDER BY l.seq DESC LIMIT 1)
-  AS newest_seq,
-(SELECT l.chain FROM audit_links AS l WHERE l.tenant_id = executions.tenant_id ORDER BY l.seq DESC LIMIT 1)
-  AS newest_chain
+COALESCE(
+  (SELECT l.seq FROM audit_links AS l WHERE l.tenant_id = executions.tenant_id ORDER BY l.seq DESC LIMIT 1),
+  (SELECT a.seq FROM audit_anchors AS a WHERE a.tenant_id = executions.tenant_id)
+) AS newest_seq,
+COALESCE(
+  (SELECT l.chain FROM audit_links AS l WHERE l.tenant_id = executions.tenant_id ORDER BY l.seq DESC LIMIT 1),
+  (SELECT a.chain FROM audit_anchors AS a WHERE a.tenant_id = executions.tenant_id)
+) AS newest_chain
 """
-"""How statements end that are given to `AuditChain.close`: one question instead of two."""
-_ANCHORED = "SELECT seq AS newest_seq, chain AS newest_chain FROM audit_anchors WHERE tenant_id = ?"
+"""How statements end that are given to `AuditChain.close`: with the newest link, or what stands for it."""
 _INSERT = """
 INSERT INTO audit_links (tenant_id, seq, execution_id, form, content, linked_at, key_id, chain)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?)
@@ -125,6 +128,30 @@ def _is_past(row: Row, *, ids: set[str], key: AuditKey) -> bool:
     return link.execution_id in ids or row["forgotten"] == link.forgetting(key)
 
 
+def _link(row: Row, *, key: AuditKey, linked_at: int) -> tuple[str, Sequence[Value]] | None:
+    """The statement that links `row`; `None` for one that is not closed, or a flood that has its link."""
+    if row["finished_at"] is None or columns.whole(row, "refusals") > 1:
+        return None
+    is_first = row["newest_seq"] is None
+    unchained = Link(
+        tenant_id=columns.text(row, "tenant_id"),
+        seq=1 if is_first else columns.whole(row, "newest_seq") + 1,
+        execution_id=columns.text(row, "id"),
+        form=FORM,
+        content=content_of(row),
+        linked_at=linked_at,
+        key_id=key.id,
+        chain="",
+    )
+    link = replace(
+        unchained, chain=unchained.chained(GENESIS if is_first else columns.text(row, "newest_chain"), key)
+    )
+    return _INSERT, [
+        *(link.tenant_id, link.seq, link.execution_id, link.form),
+        *(link.content, link.linked_at, link.key_id, link.chain),
+    ]
+
+
 async def _since(transaction: Transaction, oldest: Row) -> int:
     """When the chain began, of which `oldest` is the oldest link that is left."""
     row = await transaction.fetch_one(
@@ -152,16 +179,14 @@ class AuditChain:
         `None` when the statement touched no row. No link for a row that is not closed, and no second one for
         the row of a flood.
         """
-        known = self.keys.current()
-        async with self.database.transaction(turn=tenant_id) as transaction:
-            row = await transaction.fetch_one(sql, parameters)
-            if row is None or row["finished_at"] is None or columns.whole(row, "refusals") > 1:
-                return row
-            key = known or await self.keys.settle(transaction)
-            await self._append(transaction, row, key, linked_at)
-        if known is None:
+        key = self.keys.current()
+        if key is None:
+            async with self.database.transaction() as transaction:
+                key = await self.keys.settle(transaction)
             self.keys.remember(key)
-        return row
+        return await self.database.change(
+            sql, parameters, then=partial(_link, key=key, linked_at=linked_at), turn=tenant_id
+        )
 
     async def forget(self, transaction: Transaction, tenant_id: str, ids: set[str]) -> None:
         """Tell the chain, inside the transaction that deletes them, that the retention removed these rows.
@@ -189,26 +214,3 @@ class AuditChain:
         for row in left:
             link = Link.of_row(row)
             await transaction.execute(_FORGET, [link.forgetting(key), tenant_id, link.seq])
-
-    async def _append(self, transaction: Transaction, row: Row, key: AuditKey, linked_at: int) -> None:
-        tenant_id = columns.text(row, "tenant_id")
-        newest = row if row["newest_seq"] is not None else await transaction.fetch_one(_ANCHORED, [tenant_id])
-        before = GENESIS if newest is None else columns.text(newest, "newest_chain")
-        unchained = Link(
-            tenant_id=tenant_id,
-            seq=1 if newest is None else columns.whole(newest, "newest_seq") + 1,
-            execution_id=columns.text(row, "id"),
-            form=FORM,
-            content=content_of(row),
-            linked_at=linked_at,
-            key_id=key.id,
-            chain="",
-        )
-        link = replace(unchained, chain=unchained.chained(before, key))
-        await transaction.then(
-            _INSERT,
-            [
-                *(link.tenant_id, link.seq, link.execution_id, link.form),
-                *(link.content, link.linked_at, link.key_id, link.chain),
-            ],
-        )

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from sim_mcp.model.errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from contextlib import AbstractAsyncContextManager
 
 Value: TypeAlias = "str | int | float | None"
 """What a column may hold."""
+Then: TypeAlias = "Callable[[Row], tuple[str, Sequence[Value]] | None]"
+"""What else to say after a change, by the row that it returned."""
 
 
 class Row(Protocol):
@@ -58,10 +60,6 @@ class Statements(Protocol):
 class Transaction(Statements, Protocol):
     """What is said in here happens wholly or not at all. It begins with the first statement."""
 
-    async def then(self, sql: str, parameters: Sequence[Value] = ()) -> None:
-        """Run one statement whose answer nobody needs: at the latest with the commit, and then it fails."""
-        ...
-
     async def ring(self) -> None:
         """Once this is committed, wake whoever waits in `Database.rung`, in any process."""
         ...
@@ -70,10 +68,13 @@ class Transaction(Statements, Protocol):
 class Database(Statements, Protocol):
     """An open database. Safe to share among all tasks of one event loop."""
 
-    async def change(self, sql: str, parameters: Sequence[Value] = ()) -> Row | None:
+    async def change(
+        self, sql: str, parameters: Sequence[Value] = (), *, then: Then | None = None, turn: str | None = None
+    ) -> Row | None:
         """Run one statement that writes and ends with `RETURNING`, as its own transaction; its first row.
 
-        As with `execute`, a cancellation is delivered after its end.
+        `then` is told that row and may name another statement for the same transaction. It may run in any
+        thread: it must only compute. `turn` as for `transaction`. A cancellation is delivered after the end.
         """
         ...
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from sim_mcp.model.errors import SimMcpError
-    from sim_mcp.store.database import Row, Transaction, Value
+    from sim_mcp.store.database import Row, Then, Transaction, Value
 
 CONNECTIONS = 10
 CONNECT_WITHIN_S = 10.0
@@ -94,10 +94,20 @@ class PostgresDatabase:
             status = await self._opened().execute(_numbered(sql), *parameters)
         return _count(status)
 
-    async def change(self, sql: str, parameters: Sequence[Value] = ()) -> Row | None:
-        """Run one writing statement that returns rows as its own transaction; its first row."""
+    async def change(
+        self, sql: str, parameters: Sequence[Value] = (), *, then: Then | None = None, turn: str | None = None
+    ) -> Row | None:
+        """Run a writing statement that returns rows, and what `then` makes of the first: all or nothing."""
+        row: Row | None = None
         with _Translated(), anyio.CancelScope(shield=True):
-            return await self._opened().fetchrow(_numbered(sql), *parameters)
+            if then is None:
+                return await self._opened().fetchrow(_numbered(sql), *parameters)
+            async with self.transaction(turn=turn) as transaction:
+                row = await transaction.fetch_one(sql, parameters)
+                more = None if row is None else then(row)
+                if more is not None:
+                    await transaction.execute(*more)
+        return row
 
     @asynccontextmanager
     async def transaction(self, *, turn: str | None = None) -> AsyncGenerator[Transaction]:
@@ -198,10 +208,6 @@ class _Transaction:
         """Run one statement; return how many rows it touched."""
         with _Translated():
             return _count(await self._connection.execute(_numbered(sql), *parameters))
-
-    async def then(self, sql: str, parameters: Sequence[Value] = ()) -> None:
-        """Run one statement whose answer nobody needs."""
-        await self.execute(sql, parameters)
 
     async def ring(self) -> None:
         """Wake whoever waits in `rung`, once this transaction is committed."""

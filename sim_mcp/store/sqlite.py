@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import aiosqlite
 import anyio
@@ -14,13 +14,12 @@ from sim_mcp.store.database import Trouble
 from sim_mcp.store.sqlite_errors import Translated, Unbroken
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
     from pathlib import Path
-    from typing import TypeAlias
 
-    from sim_mcp.store.database import Row, Transaction, Value
+    from sim_mcp.store.database import Row, Then, Transaction, Value
 
-    _Statement: TypeAlias = tuple[str, Sequence[Value]]
+T = TypeVar("T")
 
 BUSY_TIMEOUT_S = 30.0
 _READERS = 4
@@ -29,6 +28,8 @@ _WAL_TRIES = 50
 _PAGES = 256
 """A megabyte at a time: as long as a writer may have to wait."""
 _SHRINKS = 10_000
+_BEGIN = "BEGIN IMMEDIATE"
+"""Takes the write lock now, where waiting for it is possible."""
 
 
 async def open_sqlite(
@@ -70,7 +71,10 @@ class SqliteDatabase:
         self._uri = uri
         self._busy_timeout_s = busy_timeout_s
         self._writer: _Connection | None = None
-        self._writing = anyio.Lock()
+        """For what is one way to its thread: its queue is the only thing that has to be waited for."""
+        self._transactor: _Connection | None = None
+        """For transactions that come back to the event loop in between; one at a time."""
+        self._transacting = anyio.Lock()
         self._reading = anyio.Semaphore(_READERS)
         self._readers: list[aiosqlite.Connection] = []
         self._idle: list[aiosqlite.Connection] = []
@@ -78,21 +82,24 @@ class SqliteDatabase:
     async def open(self, *, may_write: bool = True, survives_power_loss: bool = False) -> None:
         """Connect the writer and prepare the file for readers beside it."""
         with Unbroken():
-            self._writer = await self._connect()
+            self._writer, self._transactor = await self._connect(), await self._connect()
             if not may_write:
                 await self._writer.execute("PRAGMA query_only = ON")
+                await self._transactor.execute("PRAGMA query_only = ON")
                 return
             if await _is_empty(self._writer):
                 # Only counts for a file without tables: freed space can go back to the system later. Others
                 # it would write to, and opening must not write: the file may be another release's.
                 await self._writer.execute("PRAGMA auto_vacuum = INCREMENTAL")
             await _switch_to_wal(self._writer)
-            # NORMAL: a commit survives the death of the process (kill -9), since it is in the
-            # operating system's hands by then. A loss of power may take back the last commits, but
-            # never damages the file; FULL pays an fsync for each call's row.
-            await self._writer.execute(f"PRAGMA synchronous = {'FULL' if survives_power_loss else 'NORMAL'}")
-            # A key that was replaced or removed is overwritten with zeros, not just unlinked.
-            await self._writer.execute("PRAGMA secure_delete = FAST")
+            for connection in (self._writer, self._transactor):
+                # NORMAL: a commit survives the death of the process (kill -9), since it is in the
+                # operating system's hands by then. A loss of power may take back the last commits, but
+                # never damages the file; FULL pays an fsync for each call's row.
+                level = "FULL" if survives_power_loss else "NORMAL"
+                await connection.execute(f"PRAGMA synchronous = {level}")
+                # A key that was replaced or removed is overwritten with zeros, not just unlinked.
+                await connection.execute("PRAGMA secure_delete = FAST")
 
     async def fetch_all(self, sql: str, parameters: Sequence[Value] = ()) -> Sequence[Row]:
         """Every row that `sql` yields; never waits for a writer."""
@@ -106,26 +113,25 @@ class SqliteDatabase:
 
     async def execute(self, sql: str, parameters: Sequence[Value] = ()) -> int:
         """Run one writing statement as its own transaction; return how many rows it touched."""
-        async with self._writing:
-            # Shielded: once handed to the connection's thread it will run, so its end is awaited.
-            with Unbroken():
-                return (await self._open_writer().execute(sql, parameters)).rowcount
+        # Shielded: once handed to the connection's thread it will run, so its end is awaited.
+        with Unbroken():
+            return (await self._open(self._writer).execute(sql, parameters)).rowcount
 
-    async def change(self, sql: str, parameters: Sequence[Value] = ()) -> Row | None:
-        """Run one writing statement that returns rows as its own transaction; its first row."""
-        rows: Sequence[Row] = ()
-        async with self._writing:
-            with Unbroken():
-                rows = [*await self._open_writer().execute_fetchall(sql, parameters)]
-        return rows[0] if rows else None
+    async def change(
+        self, sql: str, parameters: Sequence[Value] = (), *, then: Then | None = None, turn: str | None = None
+    ) -> Row | None:
+        """Run a writing statement that returns rows, and what `then` makes of the first: all or nothing."""
+        del turn
+        with Unbroken():
+            return await self._open(self._writer).change(sql, parameters, then)
 
     @asynccontextmanager
     async def transaction(self, *, turn: str | None = None) -> AsyncGenerator[Transaction]:
         """Commit on a clean exit; roll back on an error or a cancellation. All take turns here."""
         del turn
-        async with self._writing:
-            writer = self._open_writer()
-            transaction = _Transaction(writer)
+        async with self._transacting:
+            connection = self._open(self._transactor)
+            transaction = _Transaction(connection)
             try:
                 yield transaction
                 with Unbroken():
@@ -133,7 +139,7 @@ class SqliteDatabase:
             except BaseException:
                 # A rollback that fails must not hide why there was one.
                 with anyio.CancelScope(shield=True), suppress(sqlite3.Error):
-                    await writer.rollback()
+                    await connection.rollback()
                 raise
 
     async def rung(self) -> None:
@@ -155,30 +161,30 @@ class SqliteDatabase:
             row = await self.fetch_one("PRAGMA freelist_count")
             if row is None or row["freelist_count"] == 0:
                 return
-            async with self._writing:
-                with Unbroken():
-                    await self._open_writer().execute_fetchall(f"PRAGMA incremental_vacuum({_PAGES})")
+            with Unbroken():
+                await self._open(self._writer).execute_fetchall(f"PRAGMA incremental_vacuum({_PAGES})")
 
     async def close(self) -> None:
         """Let the running statements end, then close every connection and its thread."""
         with anyio.CancelScope(shield=True):
-            async with self._writing:
-                connections = [*self._readers, *([self._writer] if self._writer else [])]
-                self._writer = None
+            async with self._transacting:
+                writers = [each for each in (self._writer, self._transactor) if each is not None]
+                connections = [*self._readers, *writers]
+                self._writer = self._transactor = None
                 self._readers.clear()
                 for connection in connections:
                     with suppress(sqlite3.Error):
                         await connection.close()
 
-    def _open_writer(self) -> _Connection:
-        if self._writer is None:
+    def _open(self, connection: _Connection | None) -> _Connection:
+        if connection is None:
             raise Trouble.CLOSED.error("used after close")
-        return self._writer
+        return connection
 
     @asynccontextmanager
     async def _reader(self) -> AsyncGenerator[aiosqlite.Connection]:
         async with self._reading:
-            self._open_writer()
+            self._open(self._writer)
             reader = self._idle.pop() if self._idle else await self._new_reader()
             try:
                 yield reader
@@ -211,31 +217,60 @@ class SqliteDatabase:
 class _Connection(aiosqlite.Connection):
     """A connection that takes several statements with it on one way to its thread: ways are what costs."""
 
-    async def perform(self, statements: Sequence[_Statement]) -> tuple[Sequence[Row], int]:
-        """Run `statements`, up to one that fails; what the last one yields, and how many rows it touched."""
+    async def change(self, sql: str, parameters: Sequence[Value], then: Then | None) -> Row | None:
+        """Run a statement, and what `then` makes of the first row that it returns, in one transaction."""
+
+        def run() -> Row | None:
+            if then is None:
+                return _first(self._conn.execute(sql, parameters))
+            self._conn.execute(_BEGIN)
+            try:
+                row = _first(self._conn.execute(sql, parameters))
+                more = None if row is None else then(row)
+                if more is not None:
+                    self._conn.execute(*more)
+                self._conn.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):  # one that fails must not hide why there was one
+                    self._conn.execute("ROLLBACK")
+                raise
+            return row
+
+        return await self._run(run)
+
+    async def perform(
+        self, sql: str, parameters: Sequence[Value], *, begins: bool
+    ) -> tuple[Sequence[Row], int]:
+        """Run a statement, a transaction's first if it `begins`; its rows, and how many it touched."""
 
         def run() -> tuple[Sequence[Row], int]:
-            cursor = None
-            for sql, parameters in statements:
-                cursor = self._conn.execute(sql, parameters)
-            return ([], 0) if cursor is None else (cursor.fetchall(), cursor.rowcount)
+            if begins:
+                self._conn.execute(_BEGIN)
+            cursor = self._conn.execute(sql, parameters)
+            return cursor.fetchall(), cursor.rowcount
 
+        return await self._run(run)
+
+    async def _run(self, work: Callable[[], T]) -> T:
         # The library has no public way for it; it is untyped.
-        return await self._execute(run)  # pyright: ignore[reportUnknownMemberType]
+        return await self._execute(work)  # pyright: ignore[reportUnknownMemberType]
+
+
+def _first(cursor: sqlite3.Cursor) -> Row | None:
+    rows = cursor.fetchall()  # all of them: a statement is over, and committed, only then
+    return rows[0] if rows else None
 
 
 class _Transaction:
-    """The writer, while a transaction is open on it."""
+    """A connection, while a transaction is open on it."""
 
-    def __init__(self, writer: _Connection) -> None:
-        self._writer = writer
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
         self._is_begun = False
-        self._waiting: list[_Statement] = []
 
     async def fetch_all(self, sql: str, parameters: Sequence[Value] = ()) -> Sequence[Row]:
         """Every row that `sql` yields, the transaction's own changes included."""
-        with Translated():
-            return (await self._writer.perform(self._with_what_waits(sql, parameters)))[0]
+        return (await self._perform(sql, parameters))[0]
 
     async def fetch_one(self, sql: str, parameters: Sequence[Value] = ()) -> Row | None:
         """The first row that `sql` yields."""
@@ -244,25 +279,17 @@ class _Transaction:
 
     async def execute(self, sql: str, parameters: Sequence[Value] = ()) -> int:
         """Run one statement; return how many rows it touched."""
-        with Translated():
-            return (await self._writer.perform(self._with_what_waits(sql, parameters)))[1]
-
-    async def then(self, sql: str, parameters: Sequence[Value] = ()) -> None:
-        """Run one statement together with the next one, or with the commit."""
-        self._waiting = self._with_what_waits(sql, parameters)
+        return (await self._perform(sql, parameters))[1]
 
     async def commit(self) -> None:
-        """Run what still waits, and make all of it last; nothing when nothing was said."""
+        """Make all of it last; nothing when nothing was said."""
         if self._is_begun:
-            await self._writer.perform(self._with_what_waits("COMMIT"))
+            await self._perform("COMMIT")
 
-    def _with_what_waits(self, sql: str, parameters: Sequence[Value] = ()) -> list[_Statement]:
-        statements, self._waiting = [*self._waiting, (sql, parameters)], []
-        if not self._is_begun:
-            self._is_begun = True
-            # IMMEDIATE: take the write lock now, where waiting for it is possible.
-            statements.insert(0, ("BEGIN IMMEDIATE", ()))
-        return statements
+    async def _perform(self, sql: str, parameters: Sequence[Value] = ()) -> tuple[Sequence[Row], int]:
+        begins, self._is_begun = not self._is_begun, True
+        with Translated():
+            return await self._connection.perform(sql, parameters, begins=begins)
 
     async def ring(self) -> None:
         """Nothing: other processes look by themselves."""

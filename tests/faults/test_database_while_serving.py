@@ -31,11 +31,12 @@ LARGE = "x" * 100_000
 
 
 async def say(world: World, pragma: str) -> None:
-    """A pragma for the connection that writes."""
+    """A pragma for the connections that write."""
     database = world.app.store.database
     assert isinstance(database, SqliteDatabase)
-    assert database._writer is not None
-    await database._writer.execute_fetchall(f"PRAGMA {pragma}")
+    for connection in (database._writer, database._transactor):
+        assert connection is not None
+        await connection.execute_fetchall(f"PRAGMA {pragma}")
 
 
 @asynccontextmanager

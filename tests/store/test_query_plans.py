@@ -17,7 +17,7 @@ from sim_mcp.model.tool import WorkflowId
 from sim_mcp.store import Claims, ExecutionFilter, Executions, Retention
 from sim_mcp.store.audit_chain import AuditChain
 from sim_mcp.store.changes import Changes
-from sim_mcp.store.database import Database, Row, Transaction, Value
+from sim_mcp.store.database import Database, Row, Then, Transaction, Value
 from tests.store.rows import ACME, START, after, execution, opened
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("R28")]
@@ -47,9 +47,11 @@ class Eavesdropper:
         self.said.add(sql)
         return await self._database.execute(sql, parameters)
 
-    async def change(self, sql: str, parameters: Sequence[Value] = ()) -> Row | None:
+    async def change(
+        self, sql: str, parameters: Sequence[Value] = (), *, then: Then | None = None, turn: str | None = None
+    ) -> Row | None:
         self.said.add(sql)
-        return await self._database.change(sql, parameters)
+        return await self._database.change(sql, parameters, then=then, turn=turn)
 
     @asynccontextmanager
     async def transaction(self, *, turn: str | None = None) -> AsyncGenerator[Transaction]:
@@ -90,10 +92,6 @@ class EavesdropperInside:
     async def execute(self, sql: str, parameters: Sequence[Value] = ()) -> int:
         self.said.add(sql)
         return await self.transaction.execute(sql, parameters)
-
-    async def then(self, sql: str, parameters: Sequence[Value] = ()) -> None:
-        self.said.add(sql)
-        await self.transaction.then(sql, parameters)
 
     async def ring(self) -> None:
         await self.transaction.ring()

@@ -18,7 +18,7 @@ import pytest
 
 from sim_mcp.model.errors import Conflict, InvalidInput, StoreUnavailable
 from sim_mcp.model.execution import ExecutionId, Status
-from sim_mcp.store.database import Database
+from sim_mcp.store.database import Database, Row, Value
 from sim_mcp.store.sqlite import SqliteDatabase, open_sqlite
 from tests.patience import PATIENCE_S
 from tests.store.rows import ACME, START, after, execution, opened, opened_rows
@@ -147,29 +147,24 @@ async def test_an_error_or_a_cancellation_undoes_the_transaction(path: Path) -> 
         assert await numbers(database) == [3]
 
 
-async def test_what_waits_for_the_next_statement_happens_with_the_rest_or_not_at_all(path: Path) -> None:
-    """In its order; one that fails only with the commit undoes what went before it."""
+async def test_a_change_and_what_follows_from_it_happen_both_or_not_at_all(path: Path) -> None:
+    """In one transaction; whatever fails in it undoes all of it, and the writer is free for the next."""
+
+    def twice(row: Row) -> tuple[str, list[Value]]:
+        return "INSERT INTO one VALUES (?)", [2 * int(str(row["n"]))]
+
     async with bare(path) as database:
-        async with database.transaction() as transaction:
-            await transaction.then("INSERT INTO one VALUES (?)", [1])
-            assert await transaction.execute("UPDATE one SET n = n + 1") == 1
-            await transaction.then("UPDATE one SET n = n * 10")
-        assert await numbers(database) == [20]
-
-        async def add_twice() -> None:
-            async with database.transaction() as transaction:
-                await transaction.execute("INSERT INTO one VALUES (21)")
-                await transaction.then("INSERT INTO one VALUES (20)")
-
+        changed = await database.change("INSERT INTO one VALUES (1) RETURNING n", then=twice)
+        assert changed is not None
+        assert changed["n"] == 1
+        assert await numbers(database) == [1, 2]
         with pytest.raises(Conflict):
-            await add_twice()
+            await database.change("UPDATE one SET n = 7 WHERE n = 1 RETURNING 1 AS n", then=twice)
+        assert await database.change("DELETE FROM one WHERE n = 9 RETURNING n", then=twice) is None
+        await database.change("DELETE FROM one WHERE n = 1 RETURNING n", then=lambda _: None)
+        assert await numbers(database) == [2]
         async with database.transaction():
             pass
-        changed = await database.change("UPDATE one SET n = n + 1 RETURNING n")
-        assert changed is not None
-        assert changed["n"] == 21
-        assert await database.change("DELETE FROM one WHERE n = 20 RETURNING n") is None
-        assert await numbers(database) == [21]
 
 
 async def test_a_write_that_began_is_finished_before_a_cancellation(path: Path) -> None:
