@@ -1,7 +1,7 @@
 """Memory over many calls: it must not grow with them.
 
-Run: `uv run python -m benchmarks.memory [--calls N]`. The first tenth warms caches and pools up; from then on the
-server's memory is looked at after every tenth, and what it grew by is told for each thousand calls.
+Run: `uv run python -m benchmarks.memory [--calls N]`. The first tenth warms caches and pools up; from then on
+the server's memory is looked at after every tenth, and what it grew by is told for each thousand calls.
 """
 
 from __future__ import annotations

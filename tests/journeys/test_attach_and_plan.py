@@ -18,7 +18,7 @@ from sim_mcp.model.errors import Conflict, ErrorCode, MonthlyLimitReached, SimMc
 from sim_mcp.model.execution import Status
 from sim_mcp.model.tool import Mode
 from sim_mcp.sim.fake import FakeSim, faults, workflow_id
-from tests.journeys.mcp_clients import ERAS, Era, connected, structured, told, words
+from tests.journeys.mcp_clients import Era, connected, structured, told, words
 from tests.patience import PATIENCE_S
 from tests.world import SandboxTime, World, flowing, open_world, principal
 
@@ -28,12 +28,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 ECHO = workflow_id("acme", "echo")
-
-
-@pytest.fixture(params=ERAS)
-def era(request: pytest.FixtureRequest) -> Era:
-    """The two eras of the protocol."""
-    return request.param
 
 
 @pytest.fixture

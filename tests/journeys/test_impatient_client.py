@@ -12,7 +12,7 @@ from mcp_types import CallToolResult
 from sim_mcp.app import Needs
 from sim_mcp.model.clock import ManualClock
 from sim_mcp.sim.fake import FakeSim
-from tests.journeys.mcp_clients import ERAS, Era, connected, over_http, structured, words
+from tests.journeys.mcp_clients import Era, connected, over_http, structured, words
 from tests.transports.web import claims, open_web, signed
 from tests.world import flowing, open_world
 
@@ -20,12 +20,6 @@ pytestmark = [pytest.mark.anyio, pytest.mark.requirement("R14", "R15", "R58", "F
 
 FIVE_MINUTES_S = 300
 MOST_CALLS = 12
-
-
-@pytest.fixture(params=ERAS)
-def era(request: pytest.FixtureRequest) -> Era:
-    """The two eras of the protocol."""
-    return request.param
 
 
 @pytest.fixture(params=["v2", "legacy"])

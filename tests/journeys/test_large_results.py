@@ -26,16 +26,10 @@ from sim_mcp.model.principal import Permission
 from sim_mcp.sim.fake import FakeSim
 from sim_mcp.sim.fake.stored import document
 from sim_mcp.transports.addresses import FILE_TEMPLATE, PAGE_TEMPLATE
-from tests.journeys.mcp_clients import ERAS, Era, connected, structured, told, words
+from tests.journeys.mcp_clients import Era, connected, structured, told, words
 from tests.world import SandboxTime, World, flowing, open_world
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("F13")]
-
-
-@pytest.fixture(params=ERAS)
-def era(request: pytest.FixtureRequest) -> Era:
-    """The two eras of the protocol."""
-    return request.param
 
 
 @pytest.fixture(params=["v2", "legacy"])

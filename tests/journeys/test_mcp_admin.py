@@ -18,7 +18,7 @@ from sim_mcp.model.clock import ManualClock
 from sim_mcp.model.execution import Status
 from sim_mcp.sim.fake import FakeSim, demo_account, workflow_id
 from sim_mcp.transports.admin_tools import ADMIN_TOOLS
-from tests.journeys.mcp_clients import ERAS, Era, connected, names, structured, told, words
+from tests.journeys.mcp_clients import Era, connected, names, structured, told, words
 from tests.world import SandboxTime, World, open_world, principal
 
 pytestmark = pytest.mark.anyio
@@ -28,12 +28,6 @@ pytestmark = pytest.mark.anyio
 def sim(request: pytest.FixtureRequest, clock: ManualClock) -> FakeSim:
     """The fake SIM in each dialect."""
     return FakeSim(time=SandboxTime(clock), v2_enabled=request.param == "v2")
-
-
-@pytest.fixture(params=ERAS)
-def era(request: pytest.FixtureRequest) -> Era:
-    """The two eras of the protocol."""
-    return request.param
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from mcp import Client, MCPError
 from sim_mcp.model.clock import ManualClock, SystemClock
 from sim_mcp.model.execution import Status
 from sim_mcp.sim.fake import FakeSim, faults, serve_fake, workflow_id
-from tests.journeys.mcp_clients import ERAS, Era, connected, names, structured, told, words
+from tests.journeys.mcp_clients import Era, connected, names, structured, told, words
 from tests.patience import PATIENCE_S
 from tests.world import SandboxTime, World, open_world, principal
 
@@ -26,12 +26,6 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture(params=["v2", "legacy"])
 def dialect(request: pytest.FixtureRequest) -> str:
     """SIM's two generations."""
-    return request.param
-
-
-@pytest.fixture(params=ERAS)
-def era(request: pytest.FixtureRequest) -> Era:
-    """The two eras of the protocol."""
     return request.param
 
 

@@ -14,19 +14,13 @@ from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitResult, Inp
 from sim_mcp.model.clock import ManualClock
 from sim_mcp.model.execution import Status
 from sim_mcp.sim.fake import FakeSim
-from tests.journeys.mcp_clients import ERAS, Era, connected, structured, told, words
+from tests.journeys.mcp_clients import Era, connected, structured, told, words
 from tests.world import SandboxTime, World, open_world
 
 if TYPE_CHECKING:
     from mcp.client.session import ElicitationFnT
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(params=ERAS)
-def era(request: pytest.FixtureRequest) -> Era:
-    """The two eras of the protocol."""
-    return request.param
 
 
 @pytest.fixture

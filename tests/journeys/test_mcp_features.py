@@ -22,19 +22,13 @@ from sim_mcp.model.clock import ManualClock
 from sim_mcp.model.principal import Permission
 from sim_mcp.sim.fake import FakeSim, workflow_id
 from sim_mcp.transports.resources import APP_TYPE
-from tests.journeys.mcp_clients import ERAS, Era, connected, structured
+from tests.journeys.mcp_clients import Era, connected, structured
 from tests.world import SandboxTime, World, open_world, spec
 
 pytestmark = pytest.mark.anyio
 RESOURCE_IDS = ResourceTemplateReference(type="ref/resource", uri="sim://executions/{execution_id}")
 RESOURCE_WORKFLOWS = ResourceTemplateReference(type="ref/resource", uri="sim://workflows/{workflow_id}")
 PROMPT_IDS = PromptReference(type="ref/prompt", name="troubleshoot_execution")
-
-
-@pytest.fixture(params=ERAS)
-def era(request: pytest.FixtureRequest) -> Era:
-    """The two eras of the protocol."""
-    return request.param
 
 
 @pytest.fixture

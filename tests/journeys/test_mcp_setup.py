@@ -32,7 +32,7 @@ from sim_mcp.model.principal import ALL_PERMISSIONS, Permission
 from sim_mcp.sim.fake import FakeSim
 from sim_mcp.transports.admin_tools import ADMIN_TOOLS
 from sim_mcp.transports.asking import can_open_urls
-from tests.journeys.mcp_clients import ERAS, Era, connected, names, structured, told, words
+from tests.journeys.mcp_clients import Era, connected, names, structured, told, words
 from tests.patience import PATIENCE_S
 from tests.setup_visits import KEY, WORKSPACES, Network, Visitor
 from tests.transports.web import PassingTime, Web, open_web
@@ -42,12 +42,6 @@ pytestmark = pytest.mark.anyio
 
 PUBLIC = "https://mcp.example.com"
 ADA = principal("acme")
-
-
-@pytest.fixture(params=ERAS)
-def era(request: pytest.FixtureRequest) -> Era:
-    """The two eras of the protocol."""
-    return request.param
 
 
 @pytest.fixture

@@ -27,19 +27,13 @@ from sim_mcp.sim.fake import FakeSim
 from sim_mcp.transports.admin_tools import ADMIN_TOOLS, AdminTools
 from sim_mcp.transports.mcp import INSTRUCTIONS
 from sim_mcp.transports.tool_list import ToolList
-from tests.journeys.mcp_clients import ERAS, Era, connected, names
+from tests.journeys.mcp_clients import Era, connected, names
 from tests.patience import PATIENCE_S
 from tests.world import SandboxTime, World, open_world, principal, spec
 
 pytestmark = pytest.mark.anyio
 
 CONTRACT = Path(__file__).parents[2] / "tool_specs" / "admin-tools.json"
-
-
-@pytest.fixture(params=ERAS)
-def era(request: pytest.FixtureRequest) -> Era:
-    """The two eras of the protocol."""
-    return request.param
 
 
 @pytest.fixture

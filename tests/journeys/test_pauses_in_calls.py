@@ -17,7 +17,7 @@ from sim_mcp.model.errors import Conflict, ErrorCode, Forbidden, OutcomeUnknown,
 from sim_mcp.model.execution import Execution, Status
 from sim_mcp.model.principal import Permission, Principal, TenantId
 from sim_mcp.sim.fake import FakeSim, faults
-from tests.journeys.mcp_clients import ERAS, Era, connected, structured, told, words
+from tests.journeys.mcp_clients import Era, connected, structured, told, words
 from tests.patience import PATIENCE_S
 from tests.world import SandboxTime, World, flowing, open_world, principal
 
@@ -27,12 +27,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("R27", "F4")]
 
 Answers = Callable[[ElicitRequestFormParams], dict[str, Any] | None]
-
-
-@pytest.fixture(params=ERAS)
-def era(request: pytest.FixtureRequest) -> Era:
-    """The two eras of the protocol."""
-    return request.param
 
 
 @pytest.fixture(params=["v2", "legacy"])

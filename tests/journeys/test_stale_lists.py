@@ -10,16 +10,10 @@ import pytest
 from sim_mcp.model.clock import ManualClock
 from sim_mcp.model.principal import Permission
 from sim_mcp.sim.fake import FakeSim, workflow_id
-from tests.journeys.mcp_clients import ERAS, Era, connected, names, structured, words
+from tests.journeys.mcp_clients import Era, connected, names, structured, words
 from tests.world import SandboxTime, World, open_world
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("F18")]
-
-
-@pytest.fixture(params=ERAS)
-def era(request: pytest.FixtureRequest) -> Era:
-    """The two eras of the protocol."""
-    return request.param
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import cast
 
@@ -17,7 +16,7 @@ from sim_mcp.transports.rest import ROUTES
 from sim_mcp.transports.rest_views import BASE_PATH
 from tests.journeys.mcp_clients import ERAS, Era, over_http, structured
 from tests.leaks import Watchlist, all_that_is_logged, files_in
-from tests.transports.web import Web, bearer, claims, open_web, signed
+from tests.transports.web import Web, bearer, claims, signed
 from tests.world import principal
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("R60")]
@@ -61,15 +60,6 @@ REBOUND = (
     ({"origin": "https://evil.example"}, 403),
     ({"origin": "https://127.0.0.1.evil.example"}, 403),
 )
-
-
-@pytest.fixture
-async def web(tmp_path: Path) -> AsyncGenerator[Web]:
-    """Two tenants, each with a tool, behind the product's own server."""
-    async with open_web(tmp_path, has_tools=True) as opened:
-        for tenant in ("acme", "globex"):
-            await opened.allow(tenant, "echo")
-        yield opened
 
 
 def doors(web: Web) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +13,7 @@ from starlette.routing import Mount, Route
 
 from sim_mcp.sim.fake import workflow_id
 from tests.leaks import Watchlist, files_in
-from tests.transports.web import Web, bearer, open_web, signed
+from tests.transports.web import Web, bearer, signed
 from tests.transports.web import claims as claims_of
 
 pytestmark = pytest.mark.anyio
@@ -22,15 +21,6 @@ pytestmark = pytest.mark.anyio
 MCP = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
 UNGUARDED = {"/healthz", "/readyz"}
 """Probes ask by address; they tell nothing about anybody."""
-
-
-@pytest.fixture
-async def web(tmp_path: Path) -> AsyncGenerator[Web]:
-    """The product's own server, with one workflow for each of two tenants."""
-    async with open_web(tmp_path, has_tools=True) as opened:
-        for tenant in ("acme", "globex"):
-            await opened.allow(tenant, "echo")
-        yield opened
 
 
 def paths_of(web: Web) -> list[str]:
