@@ -134,9 +134,8 @@ def sdk_server(url: str) -> Any:
 
 def fastmcp_openapi(port: int) -> Any:
     """FastMCP's provider of tools from an OpenAPI document. Run by an interpreter that has it."""
-    import httpx
-
     fastmcp: Any = importlib.import_module("fastmcp")
+    httpx: Any = importlib.import_module("httpx2")  # its own client library since its version 4
 
     body = {
         "content": {
