@@ -59,11 +59,11 @@ async def _caller(target: Target, number: int, ends_s: float, latencies: list[fl
     reader, writer = await asyncio.open_connection("127.0.0.1", target.port)
     fields = "".join(f"{name}: {value}\r\n" for name, value in target.headers.items())
     head = f"POST {target.path} HTTP/1.1\r\nHost: 127.0.0.1:{target.port}\r\n{fields}"
-    call_id = number * 10_000_000
+    call_id = number * 10**12 + time.monotonic_ns() // 1000  # another one in every run of a server
     try:
         while time.perf_counter() < ends_s:
             call_id += 1
-            body = (target.body % call_id).encode()
+            body = target.body.replace("%d", str(call_id)).encode()
             began_s = time.perf_counter()
             writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
             answer = await _answer(reader)

@@ -113,7 +113,7 @@ class Ours:
         return mcp_call(port, tool="echo", arguments={"employee": "Ada"}, token=self.token)
 
 
-def set_up(folder: Path, sim_port: int, *, spec: str = SPEC) -> Ours:
+def set_up(folder: Path, sim_port: int, *, spec: str = SPEC, permissions: str = "view,edit") -> Ours:
     """Connect two tenants to the benchmark's SIM by the command line, and make a token for the first."""
     specs = folder / "specs"
     specs.mkdir(parents=True)
@@ -122,7 +122,7 @@ def set_up(folder: Path, sim_port: int, *, spec: str = SPEC) -> Ours:
     for tenant in ("acme", "globex"):
         _verb(["setup", "--tenant", tenant, "--api-key-stdin"], environment, stdin="sk-sim-benchmark-only\n")
     made = _verb(
-        ["token", "create", "--tenant", "acme", "--name", "benchmark", "--permissions", "view,edit"],
+        ["token", "create", "--tenant", "acme", "--name", "benchmark", "--permissions", permissions],
         environment,
     )
     found = re.search(r"smcp_[A-Za-z0-9_-]+|[A-Za-z0-9_.-]{40,}", made)

@@ -1,6 +1,6 @@
 """The servers that ours is measured against; each does the same POST to the same upstream.
 
-Run: `python -m benchmarks.rivals KIND UPSTREAM_PORT`; prints its port once it serves.
+Run: `python -m benchmarks.rivals KIND UPSTREAM_PORT [TOOLS]`; prints its port once it serves.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ def aiohttp_post() -> Post:
     return post
 
 
-def sdk_low_level(url: str) -> Any:
-    """The SDK's low-level server, answering as JSON: its fastest way."""
+def sdk_low_level(url: str, *, tools: int = 1) -> Any:
+    """The SDK's low-level server, answering as JSON: its fastest way; `tools` is how many it lists."""
     import mcp.types as t
     from mcp.server.lowlevel import Server
     from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
@@ -94,7 +94,9 @@ def sdk_low_level(url: str) -> Any:
     post: list[Post] = []
 
     async def list_tools(_ctx: Any, _params: Any) -> t.ListToolsResult:
-        return t.ListToolsResult(tools=[t.Tool(name="echo", description="Echo.", input_schema=schema)])
+        names = ["echo", *(f"echo_{number}" for number in range(1, tools))]
+        listed = [t.Tool(name=name, description="Answers at once.", input_schema=schema) for name in names]
+        return t.ListToolsResult(tools=listed)
 
     async def call_tool(_ctx: Any, params: Any) -> t.CallToolResult:
         if not post:
@@ -160,8 +162,8 @@ def fastmcp_openapi(port: int) -> Any:
     return server.http_app(path="/mcp", stateless_http=True, json_response=True)
 
 
-def application(kind: str, port: int) -> Any:
-    """The server of that kind in front of the upstream at `port`."""
+def application(kind: str, port: int, tools: int) -> Any:
+    """The server of that kind in front of the upstream at `port`; so many tools, where it can have more."""
     url = url_of(port)
     match kind:
         case "floor-httpx":
@@ -169,7 +171,7 @@ def application(kind: str, port: int) -> Any:
         case "floor-aiohttp":
             return floor(aiohttp_post, url)
         case "sdk-low-level":
-            return sdk_low_level(url)
+            return sdk_low_level(url, tools=tools)
         case "sdk":
             return sdk_server(url)
         case "fastmcp":
@@ -178,14 +180,16 @@ def application(kind: str, port: int) -> Any:
             raise SystemExit(f"no server {kind!r}")
 
 
-async def main(kind: str, port: int) -> None:
+async def main(kind: str, port: int, tools: int = 1) -> None:
     """Serve until killed."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as for ours: no 40 ms in any answer
-    config = uvicorn.Config(application(kind, port), log_level="error", access_log=False, lifespan="on")
+    config = uvicorn.Config(
+        application(kind, port, tools), log_level="error", access_log=False, lifespan="on"
+    )
     print(listener.getsockname()[1], flush=True)
     await uvicorn.Server(config).serve([listener])
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+    asyncio.run(main(sys.argv[1], *map(int, sys.argv[2:])))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn, TypeAlias
 
 from sim_mcp.cli.exits import Misuse
 from sim_mcp.cli.printing import note
-from sim_mcp.cli.session import read_settings, run
+from sim_mcp.cli.session import read_settings, run, settle_down
 from sim_mcp.model.credentials import without_credentials
 
 if TYPE_CHECKING:
@@ -145,15 +145,18 @@ async def _over_http(
         app = await stack.enter_async_context(
             open_app(settings, needs=Needs(runs_jobs=runs_jobs, counts=True))
         )
+
+        def ready(url: str) -> None:
+            settle_down()
+            note(f"MCP at {url}/mcp (SSE at {url}/sse, REST at {url}/api/integration/sim).")
+
         await serve_http(
             app,
             host=host,
             port=port,
             admin_tools=admin_tools,
             allow_unauthenticated=allow_unauthenticated,
-            ready=lambda url: note(
-                f"MCP at {url}/mcp (SSE at {url}/sse, REST at {url}/api/integration/sim)."
-            ),
+            ready=ready,
         )
 
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from sim_mcp.cli.options import Config
 from sim_mcp.cli.printing import note
-from sim_mcp.cli.session import read_settings, run, until_stopped
+from sim_mcp.cli.session import read_settings, run, settle_down, until_stopped
 
 
 def worker(*, config: Config = None) -> None:
@@ -17,6 +17,7 @@ def worker(*, config: Config = None) -> None:
         from sim_mcp.app import Needs, open_app
 
         async with open_app(settings, needs=Needs(runs_jobs=True)):
+            settle_down()
             note("Working. Stop with Ctrl-C.")
             await until_stopped()
 

@@ -6,6 +6,7 @@ can read (mcp-notes 6).
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from sim_mcp.model.errors import ErrorCode
@@ -89,6 +90,12 @@ def execution_schema(output_schema: JsonObject | None = None) -> dict[str, Json]
     properties = execution_properties(output_schema)
     required: list[Json] = [name for name in properties if name != "pauses"]
     return {"type": "object", "properties": properties, "required": required}
+
+
+@cache
+def plain_workflow_schema() -> JsonObject:
+    """`workflow_schema` of every tool that says nothing about its output: most have no other."""
+    return workflow_schema()
 
 
 def workflow_schema(output_schema: JsonObject | None = None) -> dict[str, Json]:

@@ -14,7 +14,7 @@ from mcp_types import INVALID_PARAMS, ListToolsResult, Tool, ToolAnnotations
 
 from sim_mcp.model.principal import Permission, Principal
 from sim_mcp.transports.admin_tools import AdminTool, AdminTools, admin_tools_for
-from sim_mcp.transports.output_schemas import workflow_schema
+from sim_mcp.transports.output_schemas import plain_workflow_schema, workflow_schema
 from sim_mcp.transports.outputs import DEFAULT_MAX_OUTPUT_BYTES
 from sim_mcp.transports.sentences import usage_sentence
 
@@ -103,7 +103,9 @@ def listed(tool: WorkflowTool) -> Tool:
         title=tool.title,
         description=tool.description,
         input_schema=dict(tool.input_schema),
-        output_schema=workflow_schema(tool.output_schema),
+        output_schema=dict(
+            plain_workflow_schema() if tool.output_schema is None else workflow_schema(tool.output_schema)
+        ),
         annotations=ToolAnnotations(
             title=tool.title,
             read_only_hint=tool.hints.read_only,
