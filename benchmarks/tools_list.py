@@ -1,7 +1,7 @@
 """`tools/list` by the number of tools, beside the SDK's low-level server with as many.
 
-Run: `uv run python -m benchmarks.tools_list [--seconds S] [--rounds N]`. Ours tells a hundred tools a page; the
-whole list is the sum of its pages. Promised is that the first page takes no longer because there are more pages.
+Run: `uv run python -m benchmarks.tools_list [--seconds S] [--rounds N]`. Ours tells a hundred tools a page;
+the whole list is the sum of its pages. Promised is that the first page takes no longer for more pages.
 """
 
 from __future__ import annotations
@@ -114,7 +114,8 @@ def main() -> int:
         whole = p50[first] + rest[count]
         print(
             f"{count:5} tools: first page p50 {p50[first]:6.2f} p99 {p99[first]:6.2f} ms, "
-            f"all {len(ours[count]):2} pages {whole:7.2f} ms; bare SDK, one page p50 {p50[other]:6.2f} p99 {p99[other]:6.2f} ms; "
+            f"all {len(ours[count]):2} pages {whole:7.2f} ms; "
+            f"bare SDK, one page p50 {p50[other]:6.2f} p99 {p99[other]:6.2f} ms; "
             f"whole list ours / SDK {whole / p50[other]:.2f}"
         )
     ratio = p50["ours", 1000] / p50["ours", 100]
