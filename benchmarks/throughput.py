@@ -1,8 +1,9 @@
 """Calls in a second, side by side: our server with everything on against servers that do the same POST bare.
 
-Run: `uv run python -m benchmarks.throughput [--seconds S] [--rounds N] [--fastmcp PYTHON]`. In every round
-each server is loaded in turn, so that a busy machine slows them all; ratios are those of the medians.
-`--fastmcp` names an interpreter that has FastMCP and uvicorn. CPU is the server process's own, for each call.
+Run: `uv run python -m benchmarks.throughput [--seconds S] [--rounds N] [--fastmcp PYTHON]
+[--contextforge PYTHON]`. In every round each server is loaded in turn, so that a busy machine slows them all;
+ratios are those of the medians. `--fastmcp` names an interpreter that has FastMCP and uvicorn,
+`--contextforge` one that has mcp-contextforge-gateway. CPU is the server process's own, for each call.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.contextforge import contextforge
 from benchmarks.load import Target, load, mcp_call
 from benchmarks.processes import PORT_IN_URL, Running, running, set_up, upstream
 
@@ -78,7 +80,7 @@ def told(delay_ms: int, callers: int, scores: dict[str, Score]) -> bool:
             continue
         ratio = ours / statistics.median(score.per_s)
         least = 0.4 if name == LIMIT else 0.9 if callers == 1 and name.startswith("sdk") else 1.0
-        if callers == 1 and name in ("floor-httpx", "fastmcp"):
+        if callers == 1 and name in ("floor-httpx", "fastmcp", "contextforge"):
             least = 0.0  # nothing was promised of a single caller there
         is_held = ratio >= least
         held = held and is_held
@@ -93,6 +95,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--fastmcp", metavar="PYTHON")
+    parser.add_argument("--contextforge", metavar="PYTHON")
     parser.add_argument("--callers", type=int, nargs="*", default=list(CALLERS))
     parser.add_argument("--delays", type=int, nargs="*", default=list(DELAYS_MS))
     options = parser.parse_args()
@@ -117,6 +120,10 @@ def main() -> int:
                 if name == "fastmcp":
                     arguments = {"input": arguments}
                 servers[name] = (server, mcp_call(server.port, tool="echo", arguments=arguments))
+            if options.contextforge:
+                servers["contextforge"] = stack.enter_context(
+                    contextforge(options.contextforge, folder / "contextforge", sim.port)
+                )
             for callers in options.callers:
                 scores = measure(servers, callers=callers, seconds=options.seconds, rounds=options.rounds)
                 held = told(delay_ms, callers, scores) and held
