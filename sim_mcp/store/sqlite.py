@@ -82,7 +82,8 @@ class SqliteDatabase:
     async def open(self, *, may_write: bool = True, survives_power_loss: bool = False) -> None:
         """Connect the writer and prepare the file for readers beside it."""
         with Unbroken():
-            self._writer, self._transactor = await self._connect(), await self._connect()
+            self._writer = await self._connect()
+            self._transactor = await self._connect()
             if not may_write:
                 await self._writer.execute("PRAGMA query_only = ON")
                 await self._transactor.execute("PRAGMA query_only = ON")
