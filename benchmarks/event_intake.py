@@ -14,6 +14,7 @@ import statistics
 import sys
 import tempfile
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -39,7 +40,7 @@ def targets(port: int, token: str) -> dict[str, Target]:
     call = json.dumps({"input": {"employee": "Ada"}})
     return {
         NEW: posting("/events", event.replace('"ID"', '"evt-%d"'), b'"duplicate":false'),
-        AGAIN: posting("/events", event.replace('"ID"', '"evt-again"'), b'"jobs"'),
+        AGAIN: posting("/events", event.replace('"ID"', '"evt-again"'), b'"duplicate":true'),
         CALL: posting(f"/workflows/{WORKFLOW_ID}/execute", call, b'"hours'),
     }
 
@@ -77,6 +78,9 @@ def main() -> int:
         )
         mapped.raise_for_status()
         posted = targets(server.port, ours.token)
+        first = replace(posted[AGAIN], proof=b'"duplicate":false', is_single=True)
+        for target in (first, replace(posted[CALL], is_single=True)):  # the event, and a call that loads code
+            asyncio.run(load(target, callers=1, duration_s=60))
         for callers in CALLERS:
             seen: dict[str, list[Load]] = {what: [] for what in posted}
             for _ in range(options.rounds):

@@ -187,7 +187,8 @@ class Executions(ExecutionHistory, FollowUps, PauseAnswers):
         if not changed:
             changed["id"] = execution_id  # nothing to write: still answer whether the row is there
         unfinished = [status for status in Status if not status.is_final]
-        return await self._change(tenant_id, execution_id, changed, allowed=unfinished) is not None
+        sql, values = _guarded(tenant_id, execution_id, changed, allowed=unfinished)
+        return await self.database.execute(sql, values) == 1
 
     async def sealed_secrets(self, tenant_id: TenantId, execution_id: ExecutionId) -> str | None:
         """What `open` or `keep_secrets` sealed into an unfinished row."""
@@ -262,22 +263,29 @@ class Executions(ExecutionHistory, FollowUps, PauseAnswers):
         allowed: Iterable[Status],
         closed_at: datetime | None = None,
     ) -> Row | None:
-        statuses = sorted(allowed)
-        sql = "".join(
-            [
-                _UPDATE,
-                ", ".join(f"{column} = ?" for column in changed),
-                " WHERE tenant_id = ? AND id = ? AND status IN (",
-                ", ".join("?" * len(statuses)),
-                ")",
-            ]
-        )
-        values: list[Value] = [*changed.values(), tenant_id, execution_id, *statuses]
+        sql, values = _guarded(tenant_id, execution_id, changed, allowed=allowed)
         if closed_at is None:
             return await self.database.change(f"{sql} RETURNING *", values)
         return await self.chain.close(
             sql + _RETURNING, values, tenant_id=tenant_id, linked_at=columns.micros(closed_at)
         )
+
+
+def _guarded(
+    tenant_id: TenantId, execution_id: ExecutionId, changed: Mapping[str, Value], *, allowed: Iterable[Status]
+) -> tuple[str, list[Value]]:
+    """The statement that writes `changed` into a row whose status is `allowed`, and its values."""
+    statuses = sorted(allowed)
+    sql = "".join(
+        [
+            _UPDATE,
+            ", ".join(f"{column} = ?" for column in changed),
+            " WHERE tenant_id = ? AND id = ? AND status IN (",
+            ", ".join("?" * len(statuses)),
+            ")",
+        ]
+    )
+    return sql, [*changed.values(), tenant_id, execution_id, *statuses]
 
 
 def _insert(row: Mapping[str, Value]) -> str:

@@ -17,7 +17,6 @@ import anyio.lowlevel
 import httpx
 import httpx2
 import pytest
-from anyio.streams.buffered import BufferedByteReceiveStream
 from mcp import Client
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
@@ -29,7 +28,7 @@ from sim_mcp.transports.rest_views import BASE_PATH
 from tests.deploy.test_choices import CLOSING_S
 from tests.faults.ledger import all_rows, hold_against_the_ledger, settled, text_of
 from tests.journeys.mcp_clients import structured
-from tests.journeys.test_two_servers import URL, drain
+from tests.journeys.test_two_servers import listening
 from tests.patience import PATIENCE_S
 from tests.transports.test_http_serving import real_bearer
 from tests.world import SECRET, TENANTS, World, world_beside
@@ -58,15 +57,9 @@ async def serving(folder: Path, sim_url: str) -> AsyncGenerator[tuple[anyio.abc.
     async with await anyio.open_process(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment, cwd=folder
     ) as process:
-        assert process.stderr is not None
-        said = BufferedByteReceiveStream(process.stderr)
         try:
-            while not (found := URL.search(await said.receive_until(b"\n", 65_536))):
-                pass
-            async with anyio.create_task_group() as group:
-                group.start_soon(drain, process.stderr)
-                yield process, found[1].decode()
-                group.cancel_scope.cancel()
+            async with listening(process) as url:
+                yield process, url
         finally:
             if process.returncode is None:
                 process.kill()

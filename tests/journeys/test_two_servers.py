@@ -133,20 +133,27 @@ async def serving(folder: Path, base_url: str, shared: dict[str, str]) -> AsyncG
         env=os.environ | known | shared,
         cwd=folder,
     )
-    assert process.stderr is not None
-    said = BufferedByteReceiveStream(process.stderr)
     try:
-        while not (found := URL.search(await said.receive_until(b"\n", 65_536))):
-            pass
-        async with anyio.create_task_group() as group:
-            group.start_soon(drain, process.stderr)  # a full pipe would hold the server up
-            yield found[1].decode()
-            group.cancel_scope.cancel()
+        async with listening(process) as url:
+            yield url
     finally:
         with suppress(ProcessLookupError):
             process.send_signal(signal.SIGKILL)
         with anyio.CancelScope(shield=True):
             await process.aclose()
+
+
+@asynccontextmanager
+async def listening(process: anyio.abc.Process) -> AsyncGenerator[str]:
+    """The URL that a server tells once it serves; whatever it says from then on is read and forgotten."""
+    assert process.stderr is not None
+    said = BufferedByteReceiveStream(process.stderr)
+    while not (found := URL.search(await said.receive_until(b"\n", 65_536))):
+        pass
+    async with anyio.create_task_group() as group:
+        group.start_soon(drain, process.stderr)  # a full pipe would hold the server up
+        yield found[1].decode()
+        group.cancel_scope.cancel()
 
 
 async def drain(stream: anyio.abc.ByteReceiveStream) -> None:
