@@ -68,6 +68,11 @@ class Transaction(Statements, Protocol):
 class Database(Statements, Protocol):
     """An open database. Safe to share among all tasks of one event loop."""
 
+    @property
+    def kind(self) -> str:
+        """`sqlite` or `postgresql`, as migrations name it."""
+        ...
+
     async def change(
         self, sql: str, parameters: Sequence[Value] = (), *, then: Then | None = None, turn: str | None = None
     ) -> Row | None:

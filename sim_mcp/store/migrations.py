@@ -17,13 +17,14 @@ from sim_mcp.model.errors import StoreUnavailable
 from sim_mcp.store import columns
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from sim_mcp.model.clock import Clock
     from sim_mcp.store.database import Database, Statements
 
 DIRECTORY = Path(__file__).parent / "migrations"
 _RUNS_WITH = re.compile(r"^-- runs with: (\d+)$", re.MULTILINE)
+_ONLY_ON = re.compile(r"^-- only on: (\w+)$")
 _FILE_NAME = re.compile(r"(\d{4})_(\w+)\.sql")
 
 _CREATE = """
@@ -39,6 +40,13 @@ class SchemaMismatch(StoreUnavailable):
     retryable = False
 
 
+class Statement(NamedTuple):
+    """One statement of a migration, and the only kind of database that it is for; `None`: for all."""
+
+    sql: str
+    only_on: str | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Migration:
     """One step. `checksum` is of the file's text, whatever its line ends.
@@ -49,12 +57,14 @@ class Migration:
     version: int
     name: str
     checksum: str
-    statements: tuple[str, ...]
+    statements: tuple[Statement, ...]
     runs_with: int | None = None
 
     @classmethod
     def parse(cls, file_name: str, content: str) -> Migration:
         """The migration in a file. A statement ends with `;` at the end of a line; `--` lines are comments.
+
+        One that follows `-- only on: sqlite` (or `postgresql`) is for that kind of database only.
 
         Raises:
             ValueError: for a file name that is not `0001_words.sql`.
@@ -63,14 +73,12 @@ class Migration:
         if match is None:
             raise ValueError(f"{file_name!r} is no migration's name")
         lines = content.replace("\r\n", "\n").split("\n")
-        code = "\n".join(line for line in lines if line.strip() and not line.lstrip().startswith("--"))
         runs_with = _RUNS_WITH.search("\n".join(lines))
-        statements = (statement.strip() for statement in re.split(r";\s*(?:\n|\Z)", code))
         return cls(
             version=int(match[1]),
             name=match[2],
             checksum=hashlib.sha256("\n".join(lines).encode()).hexdigest(),
-            statements=tuple(statement for statement in statements if statement),
+            statements=tuple(_statements(lines)),
             runs_with=int(runs_with[1]) if runs_with else None,
         )
 
@@ -100,7 +108,7 @@ async def upgrade(
             missing = _missing(await _read(transaction), known)
             if not missing:
                 continue
-            await _apply(transaction, missing[0], clock)
+            await _apply(transaction, missing[0], clock, kind=database.kind)
         applied.append(missing[0].version)
     return tuple(applied)
 
@@ -127,9 +135,26 @@ class _Recorded(NamedTuple):
     runs_with: int | None
 
 
-async def _apply(transaction: Statements, migration: Migration, clock: Clock) -> None:
+def _statements(lines: Iterable[str]) -> Iterator[Statement]:
+    code: list[str] = []
+    only_on: str | None = None
+    for line in (line.rstrip() for line in lines):
+        if line.lstrip().startswith("--"):
+            marked = _ONLY_ON.match(line)
+            only_on = marked[1] if marked else only_on
+        elif line:
+            code.append(line)
+            if line.endswith(";"):
+                yield Statement("\n".join(code).removesuffix(";"), only_on)
+                code, only_on = [], None
+    if code:
+        yield Statement("\n".join(code), only_on)
+
+
+async def _apply(transaction: Statements, migration: Migration, clock: Clock, *, kind: str) -> None:
     for statement in migration.statements:
-        await transaction.execute(statement)
+        if statement.only_on in {None, kind}:
+            await transaction.execute(statement.sql)
     await transaction.execute(
         "INSERT INTO schema_migrations (version, name, checksum, applied_at) VALUES (?, ?, ?, ?)",
         [migration.version, migration.name, migration.checksum, columns.micros(clock.now())],

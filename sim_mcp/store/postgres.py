@@ -65,6 +65,8 @@ async def open_postgres(url: str, *, may_write: bool = True) -> PostgresDatabase
 class PostgresDatabase:
     """An open PostgreSQL database. Use `open_postgres`."""
 
+    kind = "postgresql"
+
     def __init__(
         self,
         pool: asyncpg.Pool[asyncpg.Record],

@@ -67,6 +67,8 @@ async def open_sqlite(
 class SqliteDatabase:
     """An open SQLite file. Use `open_sqlite`."""
 
+    kind = "sqlite"
+
     def __init__(self, uri: str, *, busy_timeout_s: float) -> None:
         self._uri = uri
         self._busy_timeout_s = busy_timeout_s

@@ -401,7 +401,7 @@ FAULTS: dict[Seed, list[str]] = {
     seed_newer_database: snapshot(
         [
             "FAILURE  database ~/data/sim-mcp.db: The database was written by a newer sim-mcp (schema",
-            "           9999, this one knows 6).",
+            "           9999, this one knows 7).",
             "         Fix: upgrade sim-mcp",
             "skipped  tenant: Its connection and tools were not looked at, because the database or its",
             "           key cannot be used.",
