@@ -23,7 +23,15 @@ def unpack_in_pieces(response: httpx.Response) -> None:
     One layer of gzip or deflate is unpacked, which is what we ask for. Anything else stays as it came:
     nobody can read it, and that is told like any other unreadable answer.
     """
+    if "content-encoding" not in response.headers:
+        return
     import httpx
+
+    layers = response.headers.get_list("content-encoding", split_commas=True)
+    kinds = [kind for each in layers if (kind := each.strip().lower()) not in {"", "identity"}]
+    if not kinds:
+        return
+    response.headers.pop("content-encoding")  # `httpx` would unpack it otherwise
 
     class Unpacked(httpx.AsyncByteStream):
         """The unpacked bytes of `packed`, which it closes."""
@@ -38,11 +46,6 @@ def unpack_in_pieces(response: httpx.Response) -> None:
         async def aclose(self) -> None:
             await self._packed.aclose()
 
-    layers = response.headers.get_list("content-encoding", split_commas=True)
-    kinds = [kind for each in layers if (kind := each.strip().lower()) not in {"", "identity"}]
-    if not kinds:
-        return
-    response.headers.pop("content-encoding")  # `httpx` would unpack it otherwise
     if kinds in (["gzip"], ["deflate"]) and isinstance(response.stream, httpx.AsyncByteStream):
         response.stream = Unpacked(response.stream, kinds[0])
 

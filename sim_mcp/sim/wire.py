@@ -8,9 +8,9 @@ is followed, no proxy or credential is taken from the environment.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
@@ -58,7 +58,7 @@ class Wire:
         self._clock = clock
         self._open_transport = open_transport
         self._max_answer_bytes = max_answer_bytes
-        self._client: httpx.AsyncClient | None = None
+        self._transport: httpx.AsyncBaseTransport | None = None
         self._in_flight = 0
         self._is_retired = False
         self._is_tired = False
@@ -108,18 +108,20 @@ class Wire:
             SimPayloadTooLarge: The request, says a proxy; or the answer, when nothing was begun.
             SimRateLimited: A 429 without JSON.
         """
+        import httpx
+
         with anyio.move_on_after(timeout_s) as scope:
-            async with self._connected() as client:
+            async with self._connected() as transport:
                 with self._translated(effect, timeout_s=timeout_s):
-                    request = client.build_request(
+                    request = httpx.Request(
                         method,
-                        f"{self._base_url}{path}",
+                        _url(f"{self._base_url}{path}"),
                         content=content,
                         headers=self._headers(headers or {}, has_body=content is not None),
-                        timeout=_timeouts(timeout_s),
+                        extensions={"timeout": _timeouts(timeout_s)},
                     )
                     count_request()
-                    response = await client.send(request, stream=True)
+                    response = await transport.handle_async_request(request)
                 unpack_in_pieces(response)
                 try:
                     yield await self._answer(response, effect, timeout_s)
@@ -148,21 +150,14 @@ class Wire:
             await self._disconnect()
 
     @asynccontextmanager
-    async def _connected(self) -> AsyncGenerator[httpx.AsyncClient]:
-        import httpx
-
+    async def _connected(self) -> AsyncGenerator[httpx.AsyncBaseTransport]:
         if self._is_closed:
             raise SimUnavailable("The connection to SIM is closed because this process is stopping.")
-        if self._client is None:
-            self._client = httpx.AsyncClient(
-                transport=self._open_transport(),
-                follow_redirects=False,
-                trust_env=False,
-                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            )
+        if self._transport is None:
+            self._transport = self._open_transport()
         self._in_flight += 1
         try:
-            yield self._client
+            yield self._transport
         finally:
             self._in_flight -= 1
             if (self._is_retired or self._is_tired) and self._in_flight == 0:
@@ -170,10 +165,10 @@ class Wire:
                 await self._disconnect()
 
     async def _disconnect(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
+        transport, self._transport = self._transport, None
+        if transport is not None:
             with anyio.CancelScope(shield=True):
-                await client.aclose()
+                await transport.aclose()
 
     def _headers(self, more: Mapping[str, str], *, has_body: bool) -> dict[str, str]:
         headers = {
@@ -189,7 +184,7 @@ class Wire:
     async def _answer(
         self, response: httpx.Response, effect: Effect, timeout_s: float
     ) -> Answer | TextStream:
-        status, headers = response.status_code, response.headers
+        status, headers = response.status_code, _texts(response.headers.raw)
         request_id = _short_id(self.words.tidy(headers.get("x-request-id", "")))
         if 300 <= status < 400:
             target = self.words.target_of(headers.get("location", ""))
@@ -254,12 +249,23 @@ class Wire:
             raise broken_off(self.words, effect=effect, detail=detail) from error
 
 
-def _timeouts(timeout_s: float) -> httpx.Timeout:
+def _timeouts(timeout_s: float) -> dict[str, float]:
     """Connecting gets less than the whole, so that an unreachable SIM is told apart from a slow one."""
+    connect_s = min(CONNECT_TIMEOUT_S, 0.9 * timeout_s)
+    return {"connect": connect_s, "read": timeout_s, "write": timeout_s, "pool": connect_s}
+
+
+@lru_cache(maxsize=512)
+def _url(text: str) -> httpx.URL:
+    """Parsing one takes longer than sending it; most calls go where earlier ones went."""
     import httpx
 
-    connect_s = min(CONNECT_TIMEOUT_S, 0.9 * timeout_s)
-    return httpx.Timeout(timeout_s, connect=connect_s, pool=connect_s)
+    return httpx.URL(text)
+
+
+def _texts(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Each header's last value by its name in lower case, read once for all: httpx reads all for each."""
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
 
 
 def _short_id(text: str) -> str | None:
