@@ -125,14 +125,15 @@ class Gateway:
 
     async def view(self, principal: Principal) -> View:
         """The settings and the allow-list as they are now for `principal`."""
-        integration = await self._tenancy.find(principal.tenant_id, principal.organization_id)
-        catalog = await self.catalog(principal.tenant_id)
+        integration, version = await self._tenancy.look(principal)
+        catalog = await self._catalog(principal.tenant_id, version)
         return View(principal=principal, integration=integration, catalog=catalog)
 
     async def catalog(self, tenant_id: TenantId) -> Catalog:
         """The tenant's allow-list, compiled; cached until it changes."""
-        version = await self._store.tools.version(tenant_id)
+        return await self._catalog(tenant_id, await self._store.tools.version(tenant_id))
 
+    async def _catalog(self, tenant_id: TenantId, version: int) -> Catalog:
         async def entries() -> list[object]:
             return [entry.spec for entry in await self._store.tools.entries(tenant_id)]
 

@@ -37,21 +37,15 @@ class Tenancy:
 
     async def find(self, tenant_id: TenantId, organization_id: str | None) -> Integration | None:
         """The integration in force, enabled or not; `None` when there is none."""
-        own = self._process_key
-        if own is not None and own.tenant_id == tenant_id:
-            return Integration(
-                id=PROCESS_KEY_ID,
-                tenant_id=tenant_id,
-                organization_id=None,
-                revision=own.revision,
-                base_url=own.base_url,
-                is_enabled=True,
-                has_api_key=True,
-                workspace_id=None,
-                updated_at=self._clock.now(),
-                updated_by="SIM_API_KEY",
-            )
-        return await self._store.integrations.current(tenant_id, organization_id)
+        own = self._own(tenant_id)
+        return own or await self._store.integrations.current(tenant_id, organization_id)
+
+    async def look(self, principal: Principal) -> tuple[Integration | None, int]:
+        """`find`, and the version of the tenant's allow-list, of one moment."""
+        integration, version = await self._store.integrations.in_force(
+            principal.tenant_id, principal.organization_id
+        )
+        return self._own(principal.tenant_id) or integration, version
 
     async def usable(self, principal: Principal) -> Integration:
         """The integration in force, ready for a call.
@@ -79,6 +73,23 @@ class Tenancy:
                 "with the tool sim_setup (enabled=true) or `sim-mcp setup --enable`."
             )
         return integration
+
+    def _own(self, tenant_id: TenantId) -> Integration | None:
+        own = self._process_key
+        if own is None or own.tenant_id != tenant_id:
+            return None
+        return Integration(
+            id=PROCESS_KEY_ID,
+            tenant_id=tenant_id,
+            organization_id=None,
+            revision=own.revision,
+            base_url=own.base_url,
+            is_enabled=True,
+            has_api_key=True,
+            workspace_id=None,
+            updated_at=self._clock.now(),
+            updated_by="SIM_API_KEY",
+        )
 
     async def key_of(self, integration: Integration) -> str:
         """The API key of exactly this revision. Only the client factory calls this.

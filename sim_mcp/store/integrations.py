@@ -40,6 +40,18 @@ KEY_IS_NEEDED = (
 _HEAD = """
 SELECT * FROM integration_revisions WHERE tenant_id = ? AND scope = ? ORDER BY revision DESC LIMIT 1
 """
+_IN_FORCE = """
+SELECT r.*, (SELECT version FROM allow_list_versions WHERE tenant_id = asked.tenant_id) AS tools_version
+FROM (
+  SELECT CAST(? AS TEXT) AS tenant_id, CAST(? AS TEXT) AS scope UNION SELECT CAST(? AS TEXT), CAST(? AS TEXT)
+) AS asked
+LEFT JOIN integration_revisions AS r
+ON r.tenant_id = asked.tenant_id AND r.scope = asked.scope AND r.revision = (
+  SELECT MAX(revision) FROM integration_revisions WHERE tenant_id = asked.tenant_id AND scope = asked.scope
+)
+ORDER BY asked.scope DESC
+"""
+"""An organisation's settings before the tenant's (`o:` comes after `*`), and how new its list is, at once."""
 HEADS = """
 SELECT r.* FROM integration_revisions AS r
 JOIN (
@@ -64,10 +76,17 @@ class Integrations:
 
         Removed settings count as absent. Disabled ones do not: they are returned as they are.
         """
-        row = await self.database.fetch_one(_HEAD, [tenant_id, organization_scope(organization_id)])
-        if (row is None or columns.flag(row, "is_removed")) and organization_id is not None:
-            row = await self._head(self.database, tenant_id, None)
-        return None if row is None or columns.flag(row, "is_removed") else to_integration(row)
+        return (await self.in_force(tenant_id, organization_id))[0]
+
+    async def in_force(
+        self, tenant_id: TenantId, organization_id: str | None
+    ) -> tuple[Integration | None, int]:
+        """`current`, and the version of the tenant's allow-list (`AllowList.version`), of one moment."""
+        own, everybody = organization_scope(organization_id), organization_scope(None)
+        rows = await self.database.fetch_all(_IN_FORCE, [tenant_id, own, tenant_id, everybody])
+        kept = [row for row in rows if row["id"] is not None and not columns.flag(row, "is_removed")]
+        version = columns.maybe_whole(rows[0], "tools_version") or 0
+        return to_integration(kept[0]) if kept else None, version
 
     async def get(self, tenant_id: TenantId, integration_id: IntegrationId | str) -> Integration | None:
         """The settings in force under this id, or `None` when unknown or removed."""

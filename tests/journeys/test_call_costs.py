@@ -58,7 +58,7 @@ CALL: dict[str, Any] = {"name": "echo", "arguments": {"text": "hello"}}
 async def test_a_call_asks_the_database_for_everything_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Settings and list; then the row: opened, begun, closed with its link. Nothing is read back."""
+    """Settings and list at once; then the row: opened, begun, closed with its link. Nothing is read back."""
     async with open_web(tmp_path, has_tools=True) as web:
         await warm(web)
         with overheard(monkeypatch) as said:
@@ -66,7 +66,6 @@ async def test_a_call_asks_the_database_for_everything_once(
     assert told["result"]["structuredContent"]["status"] == "completed"
     assert said == snapshot(
         [
-            "SELECT integration_revisions",
             "SELECT allow_list_versions",
             "INSERT executions",
             "UPDATE executions",
