@@ -61,9 +61,10 @@ def build_http_app(
     from starlette.applications import Starlette
     from starlette.exceptions import HTTPException
     from starlette.middleware import Middleware
+    from starlette.requests import ClientDisconnect
 
     from sim_mcp.transports.http_cors import PagesOfKnownOrigins
-    from sim_mcp.transports.http_failures import no_route, own_mistake
+    from sim_mcp.transports.http_failures import left_early, no_route, own_mistake
     from sim_mcp.transports.http_guards import KnownHosts, OnlyKnownHosts, RequestIds
 
     settings = app.settings
@@ -85,7 +86,7 @@ def build_http_app(
             Middleware(OnlyKnownHosts, known),
             Middleware(PagesOfKnownOrigins),
         ],
-        exception_handlers={HTTPException: no_route, Exception: own_mistake},
+        exception_handlers={HTTPException: no_route, ClientDisconnect: left_early, Exception: own_mistake},
         routes=_routes(app, server, sessions, anybody=app.own_principal() if allow_unauthenticated else None),
     )
     web.router.redirect_slashes = False
@@ -169,6 +170,7 @@ async def serve_http(
     import uvicorn
 
     from sim_mcp.transports.http_closing import end_streams, streams_outlive_the_signal
+    from sim_mcp.transports.http_patience import PatientProtocol
     from sim_mcp.transports.mcp import build_server
 
     await check_authentication(app, host=host, allow_unauthenticated=allow_unauthenticated)
@@ -176,6 +178,7 @@ async def serve_http(
     web = build_http_app(app, lambda: server, allow_unauthenticated=allow_unauthenticated)
     config = uvicorn.Config(
         web,
+        http=PatientProtocol,
         ws="none",
         lifespan="on",
         log_config=None,

@@ -1,7 +1,8 @@
-"""Answers where no route gave one: unknown paths, wrong methods, and mistakes of ours."""
+"""Answers where no route gave one: unknown paths, wrong methods, clients that left, and mistakes of ours."""
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
@@ -11,6 +12,8 @@ from sim_mcp.transports.http_answers import mistake, plain_problem, request_id_o
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
+
+log = logging.getLogger(__name__)
 
 _WORDS = {404: "There is nothing at this path.", 405: "This path does not know that method."}
 
@@ -23,6 +26,14 @@ async def no_route(request: Request, error: Exception) -> Response:
         headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))
     message = _WORDS.get(status, "The request cannot be served.")
     return plain_problem(status, message, request_id_of(request.scope), headers=headers)
+
+
+async def left_early(request: Request, error: Exception) -> Response:
+    """What nobody hears: the client went away, or was sent away, before its request was whole."""
+    del error
+    request_id = request_id_of(request.scope)
+    log.info("request %s was never whole: its client left", request_id)
+    return plain_problem(400, "The request was not whole.", request_id)
 
 
 async def own_mistake(request: Request, error: Exception) -> Response:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
+from starlette.requests import ClientDisconnect
 from starlette.routing import Route, Router
 
 from sim_mcp.model.errors import SimMcpError
@@ -101,6 +102,8 @@ async def _answer(app: App, rows: dict[str, _Row], request: Request) -> Response
         if error.detail:
             log.info("request %s failed: %s", request_id, error.detail)
         return problem(error, request_id)
+    except ClientDisconnect:
+        raise  # nobody's mistake: told like everywhere else
     except Exception:  # a bug of ours: the caller gets an id, the log gets the rest
         log.exception("request %s failed", request_id)
         return mistake(request_id)
