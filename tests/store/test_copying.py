@@ -9,7 +9,7 @@ import pytest
 from sim_mcp.model.clock import ManualClock
 from sim_mcp.model.errors import Conflict
 from sim_mcp.sim.fake import FakeSim
-from sim_mcp.store import copy_all
+from sim_mcp.store import ExecutionFilter, copy_all
 from sim_mcp.store.copying import TABLES
 from tests.postgres import Server
 from tests.store.rows import opened
@@ -49,6 +49,8 @@ async def test_a_copied_database_goes_on_as_it_was(
         assert {tenant: await world.rows(tenant) for tenant in before} == before
         again = await world.app.gateway.call(world.call("globex", "echo", {"text": "after"}))
         assert again.status == "completed"
+        page = await world.app.runs.page(principal("globex"), ExecutionFilter(), limit=1)
+        assert page.total == len(before["globex"]) + 1
         assert len((await world.app.jobs.page(principal("acme"))).jobs) == 1
 
 
